@@ -989,14 +989,7 @@ fn runs_only_the_approved_request() {
     };
     let decide = |upstream: &Upstream, id: &str| {
         let (role, active) = (Role::Admin, true);
-        let session = Session {
-            id: "ses_root".to_owned(),
-            created_at: Timestamp(NOW),
-            last_seen_at: Timestamp(NOW),
-            expires_at: Timestamp(NOW + 60),
-            user_agent: None,
-            address: None,
-        };
+        let session = Session::opened("ses_root", Timestamp(NOW), Timestamp(NOW + 60));
         let open = Command::Open(UserStatus { role, active, version: 0 }, session);
         upstream.objects.call::<Sessions>("root", &open, Timestamp(NOW)).expect("a session");
         let object = confirmations::object_of(confirmations::AGENTS);

@@ -70,12 +70,9 @@ pub async fn open<E: Effects>(
     if let Check::Registry { .. } = cx.sessions.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();
         let session = Session {
-            id: session_id.clone(),
-            created_at: meta.now,
-            last_seen_at: meta.now,
-            expires_at,
             user_agent: Some(agent.chars().take(LONGEST_AGENT).collect()).filter(|_| !agent.is_empty()),
             address: request.headers.value("cf-connecting-ip").map(str::to_owned),
+            ..Session::opened(&session_id, meta.now, expires_at)
         };
         match effects.call_object::<Sessions>(&user.user_id, &Command::Open(user.status, session)).await? {
             Reply::Done(1) => {}

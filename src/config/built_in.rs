@@ -4,6 +4,8 @@
 //! well-known ones begin with a prefix that the operator chooses (`ENDPOINTS`). This file writes the prefix as
 //! [`DEFAULT_PREFIX`].
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{idempotency, parse::Variables, rules::is_routes};
@@ -23,6 +25,8 @@ pub(super) struct Features {
     pub(super) prefix: &'static str,
     pub(super) check: Option<Check>,
     pub(super) login_by: Option<Login>,
+    /// The maximum time since the user authenticated, for sensitive routes.
+    pub(super) recent_admin: Option<Duration>,
     pub(super) has_ledger: bool,
     pub(super) has_inbox: bool,
     pub(super) has_checkouts: bool,
@@ -88,6 +92,7 @@ impl Features {
             prefix,
             check: None,
             login_by: Some(Login::Accounts),
+            recent_admin: None,
             has_ledger: true,
             has_inbox: true,
             has_checkouts: true,
@@ -154,6 +159,7 @@ pub(super) fn add_built_in_routes(
         if features.has_audit && route.changes_state {
             rule.audit = Audit::BestEffort;
         }
+        rule.recent = features.recent_admin.filter(|_| route.is_sensitive());
         rule.idempotency = route.creates.then_some(idempotency::BUILT_IN).filter(|_| features.has_ledger);
         table.add(rule)?;
         if routes.peek().is_none_or(|next| next.path != route.path) {

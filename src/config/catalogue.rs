@@ -63,7 +63,7 @@ impl Config {
         build(&self.rules, &self.limits, site, &|rule, method| {
             // A public rule uses no credential, so nothing cuts it.
             rule.access == Access::Public
-                || access::may_use(rule.access, principal)
+                || access::may_use(rule, principal)
                     && scope.is_none_or(|scope| {
                         scope.allows_operation(rule.operation.as_deref()) && scope.allows_method(method)
                     })

@@ -145,6 +145,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let session = session::parse(&table, &context);
     let check = session::check(&table, &context);
     let login_by = session::login(&table, check, &context);
+    let recent_admin = session::recent_admin(&table, check);
     let login_path = table.parse("login_path", page_path);
     let home_path = table.parse("home_path", page_path);
     if prefix.is_some_and(|prefix| [&login_path, &home_path].into_iter().flatten().any(|path| path == prefix))
@@ -172,6 +173,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         prefix: all_features.prefix,
         check,
         login_by,
+        recent_admin,
         has_ledger: bindings.has(Ledger::CLASS.binding),
         has_inbox: bindings.has(Inbox::CLASS.binding),
         has_checkouts: bindings.has(Checkouts::CLASS.binding),

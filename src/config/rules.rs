@@ -168,6 +168,7 @@ fn add_rule(
             "requires an access that needs a credential: this access refuses no request without one",
         );
     }
+    let recent = recent(&members, access, check);
     if access == Access::Admin && check == Some(Check::Token) {
         members.note("access", "\"admin\" requires SESSION.check = \"registry\": a session token contains no role, so every request would be refused");
     }
@@ -184,6 +185,7 @@ fn add_rule(
     let rule = Rule {
         methods,
         operation,
+        recent,
         unauthenticated: unauthenticated.unwrap_or(Unauthenticated::Standard),
         owner_from,
         csrf,
@@ -207,6 +209,21 @@ fn add_rule(
     if let Err(message) = add(table, rule, features) {
         members.note("path", message);
     }
+}
+
+/// Parses `recent`: the maximum time since the user authenticated.
+fn recent(members: &Table<'_>, access: Access, check: Option<Check>) -> Option<Duration> {
+    let recent = members.duration_within("recent", RECENT, "expected a duration from 1m to 30d")?;
+    if check == Some(Check::Token) {
+        members.note(
+            "recent",
+            "requires SESSION.check = \"registry\": the registry stores when users authenticated",
+        );
+    }
+    if !access.requires_principal() || access == Access::Agent {
+        members.note("recent", "requires an access for users: only a session can be recent");
+    }
+    Some(recent)
 }
 
 /// Parses `login`: whether upstream's response may sign a user in, if `SESSION.login` is `"upstream"`.
@@ -268,6 +285,9 @@ const ACCESS: &[(&str, Access)] = &[
 
 const UNAUTHENTICATED: &[(&str, Unauthenticated)] =
     &[("redirect", Unauthenticated::Redirect), ("401", Unauthenticated::Refuse)];
+
+/// Allowed times since an authentication.
+pub(super) const RECENT: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(30 * 24);
 
 /// Allowed timeouts of upstream.
 pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);

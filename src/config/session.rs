@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{parse::ParseContext, reader::Table};
+use super::{parse::ParseContext, reader::Table, rules::RECENT};
 use crate::{
     accounts::Accounts,
     crypto::jwt::claims::Expected,
@@ -84,6 +84,18 @@ pub(super) fn check(table: &Table<'_>, context: &ParseContext<'_>) -> Option<Che
         table.note("check", "expected a binding SESSIONS to the class Sessions for \"registry\", found none (see docs/sessions.md): add it, or set \"token\"");
     }
     Some(Check::Registry { ttl: ttl? })
+}
+
+/// Parses `recent_admin`: the maximum time since the user authenticated, for the gateway's own sensitive endpoints.
+pub(super) fn recent_admin(table: &Table<'_>, check: Option<Check>) -> Option<Duration> {
+    let recent = table.duration_within("recent_admin", RECENT, "expected a duration from 1m to 30d")?;
+    if check == Some(Check::Token) {
+        table.note(
+            "recent_admin",
+            "requires check = \"registry\": the registry stores when users authenticated",
+        );
+    }
+    Some(recent)
 }
 
 /// Parses `login`: the sign-in method.

@@ -6,7 +6,7 @@
 use super::request_context::{Matched, RequestContext};
 use crate::{
     gateway::{
-        identify::{self, Freshness},
+        identify::{self, Freshness, Needed},
         intake::{self, AdmissionState, Body},
     },
     guards::limits,
@@ -17,7 +17,7 @@ use crate::{
     identity::{
         access::{self, Admission},
         principal::{Actor, Principal},
-        token_scope,
+        step_up, token_scope,
     },
     platform::{effects::Effects, step::Step},
     routing::rule::{Access, Audit},
@@ -83,11 +83,18 @@ impl<'a> RequestContext<'a> {
         // 7. identify: by cookie, else by bearer token, else anonymous
         self.tracker.at(Step::Identity);
         let at_login = path.as_str() == config.site.return_path.login && request.is_navigation();
-        let freshness = Freshness::of(rule, at_login);
+        let needed = Needed { freshness: Freshness::of(rule, at_login), recent: rule.recent };
         let identity =
-            identify::identify(config, effects, &mut self.session_cookies, freshness, request, meta).await?;
-        let may_redirect =
-            || !sent_to_login::asks_to_sign_in(&config.site, config.sessions.login, request, self.meta.now);
+            identify::identify(config, effects, &mut self.session_cookies, needed, request, meta).await?;
+        let may_redirect = || {
+            !step_up::is_asked(request)
+                && !sent_to_login::asks_to_sign_in(
+                    &config.site,
+                    config.sessions.login,
+                    request,
+                    self.meta.now,
+                )
+        };
         if at_login && identity.principal.is_ok() && may_redirect() {
             return Err(EarlyResponse::SignedIn(
                 config.site.return_path.asked_for(request).as_str().to_owned(),
@@ -116,7 +123,7 @@ impl<'a> RequestContext<'a> {
             self.identity_headers(),
         )
         .await?;
-        let admission = access::admit(rule.access, csrf_passed, in_scope, identity, ownership)?;
+        let admission = access::admit(rule, csrf_passed, in_scope, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
         Ok(admission)
     }

@@ -117,6 +117,7 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::SetUpState
         | Endpoint::SetUp
         | Endpoint::LogIn
+        | Endpoint::Reauthenticate
         | Endpoint::ListUsers
         | Endpoint::ReadNames
         | Endpoint::ReadUser

@@ -10,6 +10,10 @@
 //!    person made for an agent is valid while that person is an active admin.
 //! 4. A token's scope comes with its record. It is not judged here: step 8 does that.
 //! 5. For a public rule, no object is asked.
+//! 6. Under a rule with `recent`, a cached answer counts only if its time of authentication is recent enough. Otherwise
+//!    the registry is asked, because the user may have authenticated again since.
+
+use std::time::Duration;
 
 use crate::{
     accounts::{profile, provision},
@@ -23,6 +27,7 @@ use crate::{
     identity::{
         access::Identity,
         principal::{Actor, Principal, Role, Who},
+        step_up,
         token_scope::TokenScope,
     },
     platform::{effects::Effects, event::RequestMeta},
@@ -30,7 +35,7 @@ use crate::{
     sessions::{
         cache::SessionCache,
         cookies::{SessionCookies, SessionStatus},
-        registry::{self, Command, Reply},
+        registry::{self, Command, LiveSession, Reply},
         settings::Check,
     },
     tokens::{self, Hash, Kind, Token, TokenCache, Tokens},
@@ -71,6 +76,15 @@ impl Freshness {
     }
 }
 
+/// What a rule needs to know about the principal.
+#[derive(Clone, Copy, Debug)]
+pub struct Needed {
+    /// How recent the information must be.
+    pub freshness: Freshness,
+    /// Maximum time since the user authenticated.
+    pub recent: Option<Duration>,
+}
+
 /// Identifies the principal. Rejects sessions in `cookies` that the registry does not know.
 ///
 /// # Errors
@@ -79,28 +93,36 @@ pub async fn identify<E: Effects>(
     config: &Config,
     effects: &E,
     cookies: &mut SessionCookies<'_>,
-    freshness: Freshness,
+    needed: Needed,
     request: &Request<'_>,
     meta: RequestMeta<'_>,
 ) -> Result<Identity, Fault> {
+    let Needed { freshness, recent } = needed;
     let ttl = match (config.sessions.check, freshness) {
         (Check::Registry { ttl }, Freshness::Cached) => whole_milliseconds(ttl),
         _ => 0,
     };
-    let lookup = Lookup { config, effects, ttl, meta };
-    let mut role = None;
+    let lookup = Lookup { config, effects, ttl, recent, meta };
+    let (mut role, mut authenticated_at) = (None, None);
     let has_registry = config.sessions.check != Check::Token;
     if has_registry && freshness != Freshness::NotNeeded {
         while let SessionStatus::User(live) = &cookies.status {
-            match lookup.session_role(live.claims.ids()).await {
+            match lookup.session(live.claims.ids()).await {
                 Ok(Some(found)) => {
-                    role = Some(found);
+                    (role, authenticated_at) = (Some(found.role), Some(found.authenticated_at));
                     break;
                 }
                 Ok(None) => cookies.reject(Reason::SessionEnded),
                 Err(_) if freshness == Freshness::CurrentIfAvailable => {
                     let principal = Err(Reason::NoCredential);
-                    return Ok(Identity { principal, scope: None, machine_beside: false, as_of: meta.now });
+                    let as_of = meta.now;
+                    return Ok(Identity {
+                        principal,
+                        scope: None,
+                        machine_beside: false,
+                        as_of,
+                        authenticated_at: None,
+                    });
                 }
                 Err(fault) => return Err(fault),
             }
@@ -117,7 +139,7 @@ pub async fn identify<E: Effects>(
     };
     let Some(value) = request.bearer().filter(|_| freshness != Freshness::NotNeeded) else {
         let machine_beside = request.has_several_credentials();
-        return Ok(Identity { principal, scope: None, machine_beside, as_of: meta.now });
+        return Ok(Identity { principal, scope: None, machine_beside, as_of: meta.now, authenticated_at });
     };
     let kind = config.tokens.kinds.iter().find(|kind| value.starts_with(&kind.prefix));
     // Of several credentials, one may belong to a machine.
@@ -137,7 +159,7 @@ pub async fn identify<E: Effects>(
         (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
         (known, _) => known,
     };
-    Ok(Identity { principal, scope, machine_beside, as_of: meta.now })
+    Ok(Identity { principal, scope, machine_beside, as_of: meta.now, authenticated_at })
 }
 
 /// The principal for whom a token acts, and the scope of the token.
@@ -152,6 +174,8 @@ struct Lookup<'a, E> {
     effects: &'a E,
     /// Maximum age of a cached answer, in milliseconds. With 0, only a current answer counts.
     ttl: u64,
+    /// Maximum time since the user authenticated. An answer that does not satisfy it is not taken from the cache.
+    recent: Option<Duration>,
     meta: RequestMeta<'a>,
 }
 
@@ -206,7 +230,7 @@ impl<E: Effects> Lookup<'_, E> {
 
     /// Checks whether the token that made another token is still valid, and its kind may still make tokens.
     async fn still_delegates(&self, maker: &str) -> Result<bool, Fault> {
-        let Self { config, effects, ttl, meta } = *self;
+        let Self { config, effects, ttl, meta, .. } = *self;
         let cache = effects.memory().of::<TokenCache>();
         let cache = &cache.0;
         let mut found = cache.find(maker, meta.milliseconds, ttl);
@@ -262,30 +286,31 @@ impl<E: Effects> Lookup<'_, E> {
         Ok(status.active.then_some(status.role))
     }
 
-    /// Returns the role of a session's user, or `None` if the session has ended.
-    async fn session_role(&self, ids: SessionIds<'_>) -> Result<Option<Role>, Fault> {
-        let Self { effects, ttl, meta, .. } = *self;
+    /// Returns a session, or `None` if it has ended.
+    async fn session(&self, ids: SessionIds<'_>) -> Result<Option<LiveSession>, Fault> {
+        let Self { effects, ttl, recent, meta, .. } = *self;
         let name = registry::cache_key(ids.user, ids.session);
         let cache = effects.memory().of::<SessionCache>();
         let cache = &cache.sessions;
-        if let Some((role, expires_at)) = cache.find(&name, meta.milliseconds, ttl)
-            && expires_at > meta.now
+        if let Some(found) = cache.find(&name, meta.milliseconds, ttl)
+            && found.expires_at > meta.now
+            && recent.is_none_or(|recent| step_up::is_recent(recent, found.authenticated_at, meta.now))
         {
-            return Ok(Some(role));
+            return Ok(Some(found));
         }
-        outlined(self.current_session_role(ids, name)).await
+        outlined(self.current_session(ids, name)).await
     }
 
-    /// Asks the registry for the role of a session's user, and caches the answer under this name.
-    async fn current_session_role(&self, ids: SessionIds<'_>, name: String) -> Result<Option<Role>, Fault> {
+    /// Asks the registry for a session, and caches the answer under this name.
+    async fn current_session(&self, ids: SessionIds<'_>, name: String) -> Result<Option<LiveSession>, Fault> {
         let Self { effects, meta, .. } = *self;
         let cache = effects.memory().of::<SessionCache>();
         let cache = &cache.sessions;
         let command = if effects.as_dry_run().is_some() { Command::CheckReadOnly } else { Command::Check };
         match self.ask_registry(ids.user, command(ids.session.to_owned())).await? {
-            Reply::Live(role, expires_at) => {
-                cache.put(name, (role, expires_at), meta.milliseconds);
-                Ok(Some(role))
+            Reply::Live(found) => {
+                cache.put(name, found, meta.milliseconds);
+                Ok(Some(found))
             }
             Reply::Gone => {
                 cache.forget(&name);

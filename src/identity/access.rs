@@ -12,6 +12,8 @@
 //! | built-in: `AdminInPerson` | an admin in person, as for `human`: no machine gives or takes away access |
 //! | built-in: `UserInPerson` | a user in person, of any role: no machine creates credentials |
 //! | `owner` | the user who owns the entity, or an admin |
+//!
+//! A rule with `recent` also demands that the user has authenticated recently (`step_up.rs`).
 
 use crate::{
     base::time::Timestamp,
@@ -19,9 +21,13 @@ use crate::{
     identity::{
         csrf::CsrfPassed,
         principal::{Principal, Role, Who},
+        step_up,
         token_scope::{InScope, TokenScope},
     },
-    routing::{owner::Ownership, rule::Access},
+    routing::{
+        owner::Ownership,
+        rule::{Access, Rule},
+    },
 };
 
 /// Proof that a request passed the access check. Holds the principal that upstream gets, if any.
@@ -44,6 +50,8 @@ pub struct Identity {
     pub machine_beside: bool,
     /// When the stores were read.
     pub as_of: Timestamp,
+    /// When the user of the session last authenticated, if the registry was asked.
+    pub authenticated_at: Option<Timestamp>,
 }
 
 impl Admission {
@@ -83,15 +91,17 @@ impl Admission {
 ///
 /// # Errors
 /// [`Rejection::Unauthorized`] if the rule needs a principal and it is missing. Otherwise the reason why the principal
-/// may not use the rule: it is forbidden, or the owned entity does not exist ([`Rejection::NotFound`]).
+/// may not use the rule: it is forbidden, the owned entity does not exist ([`Rejection::NotFound`]), or the user
+/// authenticated too long ago ([`Rejection::ReauthenticationRequired`]).
 pub fn admit(
-    access: Access,
+    rule: &Rule,
     _csrf_passed: CsrfPassed,
     _in_scope: InScope,
     identity: Identity,
     ownership: Ownership,
 ) -> Result<Admission, Rejection> {
-    let Identity { principal, scope, machine_beside, as_of: checked_at } = identity;
+    let Identity { principal, scope, machine_beside, as_of: checked_at, authenticated_at } = identity;
+    let access = rule.access;
     let principal = match (access, principal) {
         (Access::Public, _) | (Access::Optional, Err(_)) => {
             return Ok(Admission { principal: None, scope: None, machine_beside, checked_at });
@@ -102,13 +112,17 @@ pub fn admit(
     if let Some(rejection) = rejection(access, &principal, machine_beside, ownership) {
         return Err(rejection);
     }
+    // Last, so that a person is asked to authenticate only for what they may do.
+    step_up::check(rule.recent, &principal, authenticated_at, checked_at)?;
     Ok(Admission { principal: Some(principal), scope, machine_beside, checked_at })
 }
 
-/// Checks whether a principal may use a rule, if the entity that the rule guards is theirs.
+/// Checks whether a principal may use a rule, if the entity that the rule guards is theirs, and if a user with a session
+/// authenticates again where the rule demands it.
 #[must_use]
-pub fn may_use(access: Access, principal: &Principal) -> bool {
-    rejection(access, principal, false, Ownership::Owner).is_none()
+pub fn may_use(rule: &Rule, principal: &Principal) -> bool {
+    rejection(rule.access, principal, false, Ownership::Owner).is_none()
+        && (rule.recent.is_none() || principal.session_id().is_some())
 }
 
 /// Returns the reason why a principal may not use a rule.

@@ -5,6 +5,7 @@
 //! | `principal.rs` | the principal of a request, and the actor that sends the request for it |
 //! | `csrf.rs` | the CSRF check |
 //! | `access.rs` | whether a principal may use a rule |
+//! | `step_up.rs` | whether a person has authenticated recently enough |
 //! | `author.rs` | the author of a command that writes |
 //! | `ended.rs` | recently ended sessions, whose commands are refused |
 //! | `scope.rs` | the scope of keys, limits and flags: one for each principal |
@@ -18,4 +19,5 @@ pub mod csrf;
 pub mod ended;
 pub mod principal;
 pub mod scope;
+pub mod step_up;
 pub mod token_scope;

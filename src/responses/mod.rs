@@ -3,7 +3,8 @@
 //! | file | contents |
 //! |---|---|
 //! | `refusal.rs` | answers requests that are not admitted, in the format that suits the client |
-//! | `refusal/page.rs`, `refusal/sign_in.rs` | the page of a refusal; the answer to a person without a session |
+//! | `refusal/page.rs`, `refusal/loop_page.rs` | the page of a refusal; the page that ends a redirect loop |
+//! | `refusal/sign_in.rs` | the answer to a person who has to sign in, or to authenticate again |
 //! | `response.rs` | the format of responses, and the changes to upstream's |
 //! | `response/caching.rs` | which caches may store a response |
 //! | `origin_check.rs` | in development: detects that the application's own origin check refused a form |

@@ -1,16 +1,21 @@
 //! Answers requests that are not admitted, in the format that suits the client.
 //!
-//! A navigation without a valid credential is redirected to the login page (`sign_in`). A navigation to the login page
+//! A navigation without a valid credential, or with too old an authentication, is redirected to the login page (`sign_in`). A navigation to the login page
 //! with a live session is redirected away from it. Any other refused navigation gets a page ([`page`]), and every other
 //! request gets a problem document. Redirects to and from the login page are counted; after too many, a page ends the
 //! loop.
 
+pub mod loop_page;
 pub mod page;
 mod sign_in;
 #[cfg(test)]
 mod tests;
 
-use self::{page::View, sign_in::SignIn};
+use self::{
+    loop_page::LoopKind,
+    page::View,
+    sign_in::{Missing, SignIn},
+};
 use crate::{
     config::Config,
     http::{
@@ -19,7 +24,7 @@ use crate::{
         request::Request,
     },
     platform::event::{Event, RequestMeta},
-    responses::response::{self, LoopKind, ProblemContext},
+    responses::response::{self, ProblemContext},
     routing::rule::{Destination, Rule},
     sessions::{
         loop_breaker::{self, RedirectCount},
@@ -76,17 +81,17 @@ pub fn respond_early<'a>(
         EarlyResponse::Rejected(rejection) => {
             let problem = rejection.problem(meta.request_id);
             (event.decision, event.reason) = (problem.error, problem.reason);
-            let sign_in = match rejection {
-                Rejection::Unauthorized(reason) => {
-                    Some((reason, SignIn::of(&denial, target, is_for_scripts)))
-                }
-                _ => None,
-            };
-            if let Some((reason, SignIn { redirect: Some(status), next, url })) = sign_in {
+            let sign_in = Missing::of(rejection)
+                .map(|missing| (missing, SignIn::of(&denial, missing, target, is_for_scripts)));
+            if let Some((missing, SignIn { redirect: Some(status), next, url })) = sign_in {
                 // The browser does not send a form again after the sign-in: the return path is the form's page.
                 let other_page = if status == 302 { target } else { next.as_str() };
                 let redirect = response::redirect(status, url);
-                ("redirect_to_login", LoopKind::SignedOut(reason), redirect, other_page.to_owned())
+                let (decision, loop_kind) = match missing {
+                    Missing::Session(reason) => ("redirect_to_login", LoopKind::SignedOut(reason)),
+                    Missing::Authentication => ("redirect_to_reauthenticate", LoopKind::Stale),
+                };
+                (decision, loop_kind, redirect, other_page.to_owned())
             } else {
                 // A program with a bearer token does not need a login page.
                 let login_url = sign_in.as_ref().filter(|_| request.bearer().is_none());
@@ -119,7 +124,7 @@ pub fn respond_early<'a>(
     else {
         event.decision = "redirect_loop";
         let forget = loop_breaker::forget(&config.site.hops_cookie, secure);
-        return (response::loop_page(config, loop_reason, page::frames(request)), Some(forget));
+        return (loop_page::render(config, loop_reason, page::frames(request)), Some(forget));
     };
     event.decision = decision;
     (redirect, Some(hops.remember(&config.site.hops_cookie, secure)))

@@ -4,8 +4,6 @@ mod caching;
 
 use std::borrow::Cow;
 
-use url::form_urlencoded::byte_serialize;
-
 use self::caching::Restriction;
 use crate::{
     base::time::Timestamp,
@@ -13,25 +11,15 @@ use crate::{
     guards::limits::RateLimitState,
     http::{
         cookie, header_filter,
-        page::{self, Frames, Html},
         path::fold,
-        problem::{ApprovalMembers, BotCheck, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
+        problem::{ApprovalMembers, BotCheck, Fault, ForbiddenBy, Problem, RateLimit, Rejection},
         reply::{HeaderEdits, Reply},
         request::{Headers, Request},
     },
-    redirects::return_path::{self, ReturnTo},
+    redirects::return_path,
     routing::rule::{Redirects, Rule},
     sessions::cookies::CookieChanges,
 };
-
-/// The reason why a browser was redirected too often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoopKind {
-    /// The gateway sends it to the login page, because the request has no valid session.
-    SignedOut(Reason),
-    /// The gateway sends it away from the login page, because the user is signed in.
-    SignedIn,
-}
 
 /// The members of a problem document that do not depend on the problem.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +45,12 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::EmailMismatch
         | Rejection::InvalidSignature(_) => {
             reply.headers.push(("www-authenticate", "Bearer".to_owned()));
+        }
+        // RFC 9470 §3.
+        Rejection::ReauthenticationRequired { max_age } => {
+            let challenge =
+                format!("Bearer error=\"insufficient_user_authentication\", max_age=\"{max_age}\"");
+            reply.headers.push(("www-authenticate", challenge));
         }
         Rejection::WebhookInFlight => reply.headers.push(("retry-after", "1".to_owned())),
         Rejection::IdempotencyInFlight(seconds) => reply.headers.push(("retry-after", seconds.to_string())),
@@ -132,34 +126,10 @@ pub fn failed(fault: Fault, context: ProblemContext<'_>) -> Reply {
     reply
 }
 
-/// Returns the path of the login page, with `next` as return path.
-#[must_use]
-pub fn login_url(config: &Config, next: &ReturnTo) -> String {
-    let next: String = byte_serialize(next.as_str().as_bytes()).collect();
-    format!("{}?next={next}", return_path::uri_reference(&config.site.return_path.login))
-}
-
 /// Returns a redirect.
 #[must_use]
 pub fn redirect(status: u16, location: String) -> Reply {
     Reply { status, headers: vec![("location", location)], body: None }
-}
-
-/// Returns the page that ends a redirect loop: it says what happened, why, and what to do.
-#[must_use]
-pub fn loop_page(config: &Config, reason: LoopKind, frames: Frames) -> Reply {
-    let reason = match reason {
-        LoopKind::SignedOut(reason) => reason.detail(),
-        LoopKind::SignedIn => {
-            "you are signed in here, but the application keeps sending you to its sign-in page"
-        }
-    };
-    let body = Html::new(LOOP_PAGE, &[reason, config.site.endpoints, &config.site.return_path.login]);
-    Reply {
-        status: 200,
-        headers: page::headers(frames).into(),
-        body: Some(body.into_page("Too many redirects")),
-    }
 }
 
 /// Completes a reply of the gateway: adds `Vary`, forbids caching unless the reply allows it, adds cookies, and removes
@@ -347,15 +317,6 @@ const LOGIN_URL: &str = "x-vestibule-login-url";
 
 /// The headers that decide between a page, a redirect and a problem document, and whether the request is admitted.
 const VARY: &str = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
-
-const LOOP_PAGE: &str = "<h1>Too many redirects to and from the sign-in page</h1>
-<p>Your browser was redirected in a loop, so this page stopped it. Reason: {}.</p>
-<form method=\"post\" class=\"act\" action=\"{}/auth/logout?cookies=all\">
-<button class=\"go\">Clear this site's cookies and sign in again</button>
-<a href=\"{}\">Try again</a>
-</form>
-<p class=\"soft\">This signs you out of this site in this browser. It deletes no other data.</p>
-";
 
 #[cfg(test)]
 mod tests {

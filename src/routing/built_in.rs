@@ -30,6 +30,8 @@ pub struct BuiltInRoute {
     pub creates: bool,
     /// Whether a token may use it whatever its scope is. Only for what anybody may read.
     pub for_any_scope: bool,
+    /// Whether it acts with a person's authority although its access is not `admin`.
+    pub decides: bool,
     /// How browsers use it.
     pub browser_use: BrowserUse,
 }
@@ -83,6 +85,8 @@ pub enum Endpoint {
     SetUp,
     /// `POST /api/auth/login`
     LogIn,
+    /// `POST /api/auth/reauthenticate`
+    Reauthenticate,
     /// `GET /api/users`
     ListUsers,
     /// `GET /api/users/names`
@@ -160,6 +164,17 @@ impl BuiltInRoute {
     #[must_use]
     pub fn serves_people(&self) -> bool {
         self.browser_use != BrowserUse::Script
+    }
+
+    /// Checks whether `SESSION.recent_admin` applies: to routes for admins, and to those that decide for a person.
+    #[must_use]
+    pub fn is_sensitive(&self) -> bool {
+        self.decides || matches!(self.access, Access::Admin | Access::AdminInPerson)
+    }
+
+    const fn deciding(mut self) -> Self {
+        self.decides = true;
+        self
     }
 
     const fn with_body(mut self) -> Self {
@@ -241,6 +256,7 @@ const fn route(
         changes_state: false,
         creates: false,
         for_any_scope: false,
+        decides: false,
         browser_use: BrowserUse::Script,
     }
 }
@@ -265,6 +281,7 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::SetUpState, "GET", "/api/auth/setup", Access::Public, "vestibule.setup.read", Requirement::Accounts),
     route(Endpoint::SetUp, "POST", "/api/auth/setup", Access::Public, "vestibule.setup", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::LogIn, "POST", "/api/auth/login", Access::Public, "vestibule.login", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::Reauthenticate, "POST", "/api/auth/reauthenticate", Access::UserInPerson, "vestibule.reauthenticate", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::ListUsers, "GET", "/api/users", Access::AdminInPerson, "vestibule.users.list", Requirement::Accounts),
     route(Endpoint::ReadNames, "GET", "/api/users/names", Access::Authenticated, "vestibule.users.names", Requirement::Accounts),
     route(Endpoint::ReadUser, "GET", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.read", Requirement::Accounts),
@@ -281,8 +298,8 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::TakeOverToken, "POST", "/api/agent-tokens/{id}/take-over", Access::AdminInPerson, "vestibule.tokens.take_over", Requirement::Tokens).changing_state(),
     route(Endpoint::ListConfirmations, "GET", "/api/confirmations", Access::Human, "vestibule.confirmations.list", Requirement::Approvals),
     route(Endpoint::ReadConfirmation, "GET", "/api/confirmations/{id}", Access::Human, "vestibule.confirmations.read", Requirement::Approvals).page(),
-    route(Endpoint::Approve, "POST", "/api/confirmations/{id}/approve", Access::Human, "vestibule.confirmations.approve", Requirement::Approvals).changing_state().button(),
-    route(Endpoint::Reject, "POST", "/api/confirmations/{id}/reject", Access::Human, "vestibule.confirmations.reject", Requirement::Approvals).changing_state().button(),
+    route(Endpoint::Approve, "POST", "/api/confirmations/{id}/approve", Access::Human, "vestibule.confirmations.approve", Requirement::Approvals).changing_state().deciding().button(),
+    route(Endpoint::Reject, "POST", "/api/confirmations/{id}/reject", Access::Human, "vestibule.confirmations.reject", Requirement::Approvals).changing_state().deciding().button(),
     route(Endpoint::ReadFeature, "GET", "/api/features/{name}", Access::Admin, "vestibule.features.read", Requirement::Flags),
     route(Endpoint::WriteFeature, "PUT", "/api/features/{name}", Access::Admin, "vestibule.features.write", Requirement::Flags).with_body().changing_state(),
     route(Endpoint::ListAudit, "GET", "/api/audit", Access::Admin, "vestibule.audit.list", Requirement::Audit),

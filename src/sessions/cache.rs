@@ -1,16 +1,13 @@
 //! What an isolate remembers of the registry.
 
-use super::registry::{self, Profile, UserStatus};
-use crate::{
-    base::{cache::Cache, time::Timestamp},
-    identity::principal::Role,
-};
+use super::registry::{self, LiveSession, Profile, UserStatus};
+use crate::base::cache::Cache;
 
 /// Answers of the registry, with the time of each.
 #[derive(Debug)]
 pub struct SessionCache {
-    /// Live sessions, by user and session: the user's role and the session's expiry.
-    pub sessions: Cache<(Role, Timestamp)>,
+    /// Live sessions, by user and session.
+    pub sessions: Cache<LiveSession>,
     /// Role and status of the users for whom tokens act.
     pub statuses: Cache<UserStatus>,
     /// Names and e-mail addresses of users, for upstream.

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `cookies.rs` | a person's session: one token in one cookie, with all its copies |
 //! | `registry.rs` | the `Sessions` object of a user |
+//! | `registry/authentication.rs` | the time at which the user last authenticated |
 //! | `registry/ends.rs` | ends a user's sessions |
 //! | `registry/profile.rs` | the object's copy of the user's name and e-mail address |
+//! | `registry/tables.rs` | the object's tables and their migrations |
 //! | `cache.rs` | what an isolate remembers of the registry |
 //! | `loop_breaker.rs` | ends redirect loops between the login page and the rest of the site |
 //! | `sent_to_login.rs` | shows upstream's login page to a signed-in user whom upstream sends there |

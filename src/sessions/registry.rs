@@ -8,10 +8,13 @@
 //! 5. The author of an [`End`] is checked in the transaction that ends sessions. To sign out or to be extended, a
 //!    session only has to exist.
 //! 6. The time at which a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
+//! 7. The time at which its user last authenticated is at first the time at which it was opened. Only
+//!    [`Command::Reauthenticate`] changes it.
 
+mod authentication;
 mod ends;
-
 mod profile;
+mod tables;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +23,11 @@ pub use profile::Profile;
 
 use crate::{
     base::time::Timestamp,
-    identity::{author::Refusal, ended, principal::Role},
-    platform::store::{Class, Object, SqlRow, Store, StoreError, run_all},
+    identity::{
+        author::{Author, Refusal},
+        principal::Role,
+    },
+    platform::store::{Class, Object, SqlRow, Store, StoreError},
 };
 
 /// The `Sessions` object of one user.
@@ -68,13 +74,15 @@ pub enum Command {
     Named(Box<Command>),
     /// Stores that copy.
     Profile(Profile),
+    /// Records that the author has authenticated again, if the author's session is live.
+    Reauthenticate(Author),
 }
 
 /// A reply of the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The session is live: its user's role, and its expiry.
-    Live(Role, Timestamp),
+    /// The session is live.
+    Live(LiveSession),
     /// The session is not live: it never existed, was ended or has expired, or its user may not sign in.
     Gone,
     /// The user's role and status, if known.
@@ -89,6 +97,19 @@ pub enum Reply {
     RecentlyEnded(RecentlyEnded),
     /// A reply, and the copy of the user's name and address, if there is one.
     Named(Box<Reply>, Option<Profile>),
+}
+
+/// What the registry knows of a live session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSession {
+    /// The user's role.
+    pub role: Role,
+    /// The time at which the session expires if it is not extended.
+    pub expires_at: Timestamp,
+    /// The time at which it was opened.
+    pub created_at: Timestamp,
+    /// The time at which the user last authenticated: signed in, or gave a password or a factor again.
+    pub authenticated_at: Timestamp,
 }
 
 /// The role and status of a user.
@@ -117,6 +138,24 @@ pub struct Session {
     pub user_agent: Option<String>,
     /// The client's IP address when the session was opened.
     pub address: Option<String>,
+    /// The time at which the user last authenticated.
+    pub authenticated_at: Timestamp,
+}
+
+impl Session {
+    /// Returns a session that is opened now by a user who has just authenticated, without details of the client.
+    #[must_use]
+    pub fn opened(id: &str, now: Timestamp, expires_at: Timestamp) -> Self {
+        Self {
+            id: id.to_owned(),
+            created_at: now,
+            last_seen_at: now,
+            expires_at,
+            user_agent: None,
+            address: None,
+            authenticated_at: now,
+        }
+    }
 }
 
 /// The maximum number of characters that are stored of a `User-Agent`.
@@ -130,12 +169,8 @@ pub fn cache_key(user: &str, session: &str) -> String {
 }
 
 impl Object for Sessions {
-    const CLASS: Class = Class {
-        name: "Sessions",
-        binding: "SESSIONS",
-        alarm_delay: None,
-        migrations: &[|store| run_all(store, TABLES)],
-    };
+    const CLASS: Class =
+        Class { name: "Sessions", binding: "SESSIONS", alarm_delay: None, migrations: tables::MIGRATIONS };
     type Command = Command;
     type Reply = Reply;
 
@@ -154,7 +189,8 @@ impl Object for Sessions {
             }
             Command::List => {
                 let rows = store.run(
-                    "SELECT id, created_at, last_seen_at, expires_at, user_agent, address FROM sessions
+                    "SELECT id, created_at, last_seen_at, expires_at, user_agent, address,
+                        coalesce(authenticated_at, created_at) FROM sessions
                      WHERE expires_at > ? ORDER BY last_seen_at DESC, id",
                     &[now.into()],
                 )?;
@@ -179,6 +215,7 @@ impl Object for Sessions {
                 }
                 Ok(Reply::Done(0))
             }
+            Command::Reauthenticate(author) => authentication::renew(store, &author, now),
         }
     }
 
@@ -192,19 +229,6 @@ impl Object for Sessions {
         }
     }
 }
-
-/// The tables of version 1.
-const TABLES: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS standing (
-        one INTEGER PRIMARY KEY CHECK (one = 1), role TEXT NOT NULL, active INTEGER NOT NULL,
-        version INTEGER NOT NULL) STRICT",
-    "CREATE TABLE IF NOT EXISTS sessions (
-        id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
-    profile::TABLE,
-    ended::TABLE,
-    ends::DECIDING,
-];
 
 fn open(
     store: &impl Store,
@@ -224,8 +248,8 @@ fn open(
         now,
     )?;
     let opened = store.run(
-        "INSERT INTO sessions (id, created_at, last_seen_at, expires_at, user_agent, address)
-         VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+        "INSERT INTO sessions (id, created_at, last_seen_at, expires_at, user_agent, address, authenticated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING 1",
         &[
             (&session.id).into(),
             session.created_at.into(),
@@ -233,6 +257,7 @@ fn open(
             session.expires_at.into(),
             session.user_agent.as_deref().into(),
             session.address.as_deref().into(),
+            session.authenticated_at.into(),
         ],
     )?;
     Ok(done(&opened))
@@ -247,7 +272,8 @@ enum LastSeen {
 
 fn check(store: &impl Store, id: &str, now: Timestamp, last_seen: LastSeen) -> Result<Reply, StoreError> {
     let found = store.run(
-        "SELECT expires_at, last_seen_at FROM sessions WHERE id = ? AND expires_at > ?",
+        "SELECT expires_at, last_seen_at, created_at, coalesce(authenticated_at, created_at) FROM sessions
+         WHERE id = ? AND expires_at > ?",
         &[id.into(), now.into()],
     )?;
     let (Some(row), Some(status)) = (found.first(), status(store)?.filter(|status| status.active)) else {
@@ -256,7 +282,12 @@ fn check(store: &impl Store, id: &str, now: Timestamp, last_seen: LastSeen) -> R
     if last_seen == LastSeen::Update && now.seconds_since(Timestamp(row.integer(1)?)) >= SEEN_EVERY {
         store.run("UPDATE sessions SET last_seen_at = ? WHERE id = ?", &[now.into(), id.into()])?;
     }
-    Ok(Reply::Live(status.role, Timestamp(row.integer(0)?)))
+    Ok(Reply::Live(LiveSession {
+        role: status.role,
+        expires_at: Timestamp(row.integer(0)?),
+        created_at: Timestamp(row.integer(2)?),
+        authenticated_at: Timestamp(row.integer(3)?),
+    }))
 }
 
 /// Stores a role and status, unless a later version is known. Ends every session of a user who may no longer sign in.
@@ -293,6 +324,7 @@ fn session(row: &SqlRow) -> Result<Session, StoreError> {
         expires_at: Timestamp(row.integer(3)?),
         user_agent: row.optional_text(4)?,
         address: row.optional_text(5)?,
+        authenticated_at: Timestamp(row.integer(6)?),
     })
 }
 

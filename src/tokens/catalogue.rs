@@ -122,7 +122,7 @@ fn operation(
         "methods": methods,
         "path": rule.path,
         "access": name_of(rule.access),
-        "credentials": credentials_for(rule.access, kinds),
+        "credentials": credentials_for(rule, kinds),
         "idempotency": rule.idempotency.map(|policy| {
             let mut policy_entry = json!({
                 "header": "Idempotency-Key",
@@ -137,6 +137,7 @@ fn operation(
         "limit": limit.map(|ListedLimit { rate, by }| json!({ "limit": rate.limit, "periodSeconds": rate.period, "by": by })),
         "botCheck": rule.bot_check.is_some(),
     });
+    put(&mut entry, "recentSeconds", rule.recent.map(whole_seconds));
     put(&mut entry, "summary", listed.summary.as_deref());
     put(&mut entry, "schema", listed.schema.as_deref());
     entry
@@ -152,8 +153,10 @@ fn credential(kind: &Kind) -> Value {
 }
 
 /// Returns the credentials that a rule accepts: `session`, and prefixes of tokens.
-fn credentials_for(access: Access, kinds: &[Kind]) -> Vec<&str> {
+fn credentials_for<'a>(rule: &Rule, kinds: &'a [Kind]) -> Vec<&'a str> {
+    let access = rule.access;
     let is_accepted = |kind: &&Kind| match access {
+        _ if rule.recent.is_some() => false,
         Access::Public => false,
         Access::Optional | Access::Authenticated => true,
         Access::User | Access::Admin | Access::Owner => !kind.is_agent,
@@ -230,7 +233,7 @@ fn openapi_operation(
         Access::Public => vec![],
         Access::Optional => vec![json!({}), json!({ "session": [] }), json!({ "bearer": [] })],
         _ => {
-            let accepted = credentials_for(rule.access, kinds);
+            let accepted = credentials_for(rule, kinds);
             let session = accepted.contains(&"session").then(|| json!({ "session": [] }));
             let bearer = accepted.iter().any(|name| *name != "session").then(|| json!({ "bearer": [] }));
             session.into_iter().chain(bearer).collect()
@@ -241,7 +244,7 @@ fn openapi_operation(
         "parameters": parameters,
         "responses": responses,
         "security": security,
-        "x-credentials": credentials_for(rule.access, kinds),
+        "x-credentials": credentials_for(rule, kinds),
     });
     put(&mut entry, "summary", listed.summary.as_deref());
     put(&mut entry, "externalDocs", listed.schema.as_ref().map(|schema| json!({ "url": schema })));
@@ -296,7 +299,10 @@ fn openapi_path(pattern: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::routing::rule::Destination;
 
     #[test]
     fn lists_the_credentials_that_a_rule_accepts() {
@@ -319,7 +325,11 @@ mod tests {
             (Access::Agent, vec!["mk_"]),
             (Access::Owner, vec!["session", "mul_", "mat_"]),
         ] {
-            assert_eq!(credentials_for(access, &kinds), want, "{access:?}");
+            let mut rule = Rule::new("/a", access, Destination::Upstream);
+            assert_eq!(credentials_for(&rule, &kinds), want, "{access:?}");
+            rule.recent = Some(Duration::from_mins(10));
+            let session: Vec<&str> = want.into_iter().filter(|name| *name == "session").collect();
+            assert_eq!(credentials_for(&rule, &kinds), session, "{access:?}: only a session is recent");
         }
     }
 

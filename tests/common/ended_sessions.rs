@@ -33,14 +33,7 @@ impl TestGateway {
         assert!(matches!(reply, accounts::Reply::Invite(_)), "{reply:?}");
         gateway.accounts(&accounts::Command::Redeem("hash of first".into(), new_user("bee")));
         for (user, id) in [("root", "ses_root"), ("bee", "one"), ("bee", "two")] {
-            let session = Session {
-                id: id.to_owned(),
-                created_at: Timestamp(NOW),
-                last_seen_at: Timestamp(NOW),
-                expires_at: Timestamp(NOW + 3_600),
-                user_agent: None,
-                address: None,
-            };
+            let session = Session::opened(id, Timestamp(NOW), Timestamp(NOW + 3_600));
             let open = Command::Open(status_change.clone(), session);
             let opened = gateway.upstream.objects.call::<Sessions>(user, &open, Timestamp(NOW));
             assert_eq!(opened, Ok(registry::Reply::Done(1)));

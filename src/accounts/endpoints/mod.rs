@@ -14,6 +14,7 @@ mod delegation;
 mod invites;
 mod me;
 mod names;
+mod reauthentication;
 mod sessions;
 mod tokens;
 mod users;
@@ -74,6 +75,7 @@ pub async fn answer<E: Effects>(
         Endpoint::SetUpState => users::set_up_state(call, effects).await,
         Endpoint::SetUp => users::set_up(call, effects).await,
         Endpoint::LogIn => users::log_in(call, effects).await,
+        Endpoint::Reauthenticate => reauthentication::renew(call, effects).await,
         Endpoint::ListUsers => users::list(call, effects).await,
         Endpoint::ReadNames => names::read(call, effects).await,
         Endpoint::ReadUser => users::read(call, effects).await,

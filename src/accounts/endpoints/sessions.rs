@@ -115,6 +115,7 @@ struct SessionView<'a> {
     expires_at: String,
     user_agent: Option<&'a str>,
     address: Option<&'a str>,
+    authenticated_at: String,
 }
 
 #[derive(Serialize)]
@@ -134,6 +135,7 @@ impl<'a> SessionView<'a> {
             expires_at: session.expires_at.to_string(),
             user_agent: session.user_agent.as_deref(),
             address: session.address.as_deref(),
+            authenticated_at: session.authenticated_at.to_string(),
         }
     }
 }

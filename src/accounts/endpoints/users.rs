@@ -76,27 +76,44 @@ pub(super) async fn log_in<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
-    limiter::check(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await?;
+    count_by_address(call, effects).await?;
     let form = call.form(&["email", "password"])?;
     let email = form.email("email")?;
     let password = form.text("password")?;
+    let Account { id, status: user_status, .. } = check_password(call, effects, email, password).await?;
+    signed_in(call, effects, id, user_status, 200).await
+}
+
+/// Counts an attempt to sign in by the client's address.
+pub(super) async fn count_by_address<E: Effects>(call: Call<'_>, effects: &E) -> Result<(), EarlyResponse> {
+    limiter::check(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await
+}
+
+/// Counts an attempt by the account, and then compares the password. Returns the account if the password is right and
+/// its user is active.
+pub(super) async fn check_password<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    email: String,
+    password: &str,
+) -> Result<Account, EarlyResponse> {
     // A strict limit for this account from this client address, a loose one for this account from anywhere. So a client
     // that only knows the email address cannot easily lock the user out.
     let account_and_address = format!("{email} {}", call.request.client_group());
     limiter::check(effects, LOGIN_BY_ACCOUNT, &account_and_address).await?;
     limiter::check(effects, LOGIN_ANYWHERE, &email).await?;
     let accounts::Reply::Account(account) =
-        effects.call_object::<Accounts>(accounts::NAME, &Command::Find(email.clone())).await?
+        effects.call_object::<Accounts>(accounts::NAME, &Command::Find(email)).await?
     else {
         return Err(Fault::Internal.into());
     };
     let stored = account.as_ref().map(|account| account.password.as_str());
     match (password::verify(password, stored), account) {
-        (Some(_), Some(Account { id, status: user_status, .. })) if user_status.active => {
+        (Some(_), Some(account)) if account.status.active => {
             // A client that knows the password is not guessing: its failed attempts no longer count.
             let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &account_and_address);
             effects.call_object::<Limiter>(&group, &cleared).await?;
-            signed_in(call, effects, id, user_status, 200).await
+            Ok(account)
         }
         _ => Err(Rejection::InvalidCredentials.into()),
     }

@@ -139,6 +139,34 @@ fn reports_each_mistake_by_name() {
             "ROUTES[0].unauthenticated: requires an access",
         ),
         (
+            json!({"ROUTES": [{"path": "/m", "access": "user", "recent": "10s"}], "SESSION": {"login": "upstream"}}),
+            "ROUTES[0].recent: expected a duration from 1m to 30d",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "user", "recent": "31d"}], "SESSION": {"login": "upstream"}}),
+            "ROUTES[0].recent: expected a duration from 1m to 30d",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "optional", "recent": "10m"}], "SESSION": {"login": "upstream"}}),
+            "ROUTES[0].recent: requires an access for users",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "agent", "recent": "10m"}], "SESSION": {"login": "accounts"}}),
+            "ROUTES[0].recent: requires an access for users",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "user", "recent": "10m"}], "SESSION": {"check": "token"}}),
+            "ROUTES[0].recent: requires SESSION.check = \"registry\"",
+        ),
+        (
+            json!({"SESSION": {"recent_admin": "5s"}}),
+            "SESSION.recent_admin: expected a duration from 1m to 30d",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "recent_admin": "10m"}}),
+            "SESSION.recent_admin: requires check = \"registry\"",
+        ),
+        (
             json!({"ROUTES": [{"path": "/m", "access": "optional", "unauthenticated": "redirect"}]}),
             "ROUTES[0].unauthenticated: requires an access",
         ),

@@ -9,6 +9,11 @@ pub enum Rejection {
     AmbiguousPath,
     /// The request has no valid credential, for this reason.
     Unauthorized(Reason),
+    /// The user authenticated longer ago than the rule allows: this many seconds.
+    ReauthenticationRequired {
+        /// The maximum age, in seconds.
+        max_age: u32,
+    },
     /// A state-changing request from a foreign site. In development, the detail names the setting to change.
     ForbiddenOrigin {
         /// Whether the gateway runs in development.
@@ -100,6 +105,14 @@ impl Rejection {
                 ),
             ),
             Self::Unauthorized(reason) => (401, "unauthorized", "no valid credential", Some(reason.detail())),
+            Self::ReauthenticationRequired { .. } => (
+                401,
+                "reauthentication_required",
+                "you signed in too long ago for this: confirm that it is you",
+                Some(
+                    "POST the password to /auth/reauthenticate, or sign in again, and then send the request again",
+                ),
+            ),
             Self::ForbiddenOrigin { development } => (
                 403,
                 "forbidden_origin",

@@ -390,8 +390,8 @@ proptest! {
         let request = Request::read(&text).expect("a request");
         let mut rule = Rule::new("/", access, Destination::Upstream);
         rule.operation.clone_from(&operation);
-        let with_scope = check(Some(&scope), &rule, &request).is_ok() && access::may_use(access, &principal);
-        let without = check(None, &rule, &request).is_ok() && access::may_use(access, &principal);
+        let with_scope = check(Some(&scope), &rule, &request).is_ok() && access::may_use(&rule, &principal);
+        let without = check(None, &rule, &request).is_ok() && access::may_use(&rule, &principal);
         prop_assert!(!with_scope || without);
         let expected = without && model_allows(&scope, operation.as_deref(), &method, address);
         prop_assert_eq!(with_scope, expected);

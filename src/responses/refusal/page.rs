@@ -183,6 +183,7 @@ static PAGE_TEXTS: &[PageText] = &[
     text("unauthorized", "session_revoked", SIGN_IN, "Your session was ended.", BACK),
     text("unauthorized", "session_ambiguous", SIGN_IN, "Your browser sent the sessions of two accounts, so both were cleared.", BACK),
     text("unauthorized", "", SIGN_IN, "Your session or token is not valid.", BACK),
+    text("reauthentication_required", "", "Confirm that it is you", "You signed in too long ago for this page.", "After you have confirmed that it is you, you return to this page."),
     text("forbidden_origin", "", "This came from another site", "Another site made your browser send this request, so it was refused.", "If you meant to do this, do it on this site's own pages."),
     text("forbidden_role", "", NO_ACCESS, "It needs a role that your account does not have.", ASK),
     text("forbidden_kind", "", NO_ACCESS, "It is not available to this kind of account.", ASK),

@@ -1,4 +1,4 @@
-//! The answer to a person without a valid session.
+//! The answer to a person without a valid session, or whose authentication is too old.
 //!
 //! | request | answer |
 //! |---|---|
@@ -10,29 +10,78 @@
 //! Only a `POST` counts as a form: a program that asks for HTML with another method gets 401.
 
 use super::DenialContext;
+use url::form_urlencoded::byte_serialize;
+
 use crate::{
-    config::Config, http::request::Request, redirects::return_path::ReturnTo, responses::response,
+    config::Config,
+    http::{
+        problem::{Reason, Rejection},
+        request::Request,
+    },
+    identity::step_up,
+    redirects::return_path::{self, ReturnTo},
     routing::rule::Unauthenticated,
 };
 
-/// The answer to a person who is not signed in.
+/// What a person has to do first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Sign in, because there is no valid session for this reason.
+    Session(Reason),
+    /// Authenticate again.
+    Authentication,
+}
+
+impl Missing {
+    /// Returns what a rejected person has to do first, if that would help.
+    pub(super) fn of(rejection: Rejection) -> Option<Self> {
+        match rejection {
+            Rejection::Unauthorized(reason) => Some(Self::Session(reason)),
+            Rejection::ReauthenticationRequired { .. } => Some(Self::Authentication),
+            _ => None,
+        }
+    }
+}
+
+/// The answer to a person who has to sign in or to authenticate again.
 pub(super) struct SignIn {
-    /// The status of the redirect to the login page; `None` for 401.
+    /// The status of the redirect to the page for that; `None` for 401.
     pub(super) redirect: Option<u16>,
     /// The return path after the sign-in.
     pub(super) next: ReturnTo,
-    /// The URL of the login page with that return path.
+    /// The URL of the page with that return path.
     pub(super) url: String,
 }
 
 impl SignIn {
-    /// Decides for a request without a valid credential. The gateway's endpoints for scripts never redirect.
-    pub(super) fn of(denial: &DenialContext<'_>, target: &str, is_for_scripts: bool) -> Self {
+    /// Decides for a request that a person has sent. The gateway's endpoints for scripts never redirect.
+    pub(super) fn of(
+        denial: &DenialContext<'_>,
+        missing: Missing,
+        target: &str,
+        is_for_scripts: bool,
+    ) -> Self {
         let redirect = if is_for_scripts { None } else { redirect(denial) };
         let next = next(denial, target, redirect.is_some());
-        let url = response::login_url(denial.config, &next);
+        let url = match missing {
+            Missing::Session(_) => login_url(denial.config, &next),
+            Missing::Authentication => reauthentication_url(denial.config, &next),
+        };
         Self { redirect, next, url }
     }
+}
+
+/// Returns the path of the login page, with `next` as return path.
+fn login_url(config: &Config, next: &ReturnTo) -> String {
+    let next: String = byte_serialize(next.as_str().as_bytes()).collect();
+    format!("{}?next={next}", return_path::uri_reference(&config.site.return_path.login))
+}
+
+/// Returns the path of the page at which a signed-in user authenticates again, with `next` as return path.
+fn reauthentication_url(config: &Config, next: &ReturnTo) -> String {
+    let next: String = byte_serialize(next.as_str().as_bytes()).collect();
+    let login = return_path::uri_reference(&config.site.return_path.login);
+    format!("{login}?reason={}&next={next}", step_up::REASON)
 }
 
 fn redirect(denial: &DenialContext<'_>) -> Option<u16> {

@@ -28,6 +28,7 @@ impl Rule {
             methods: _,
             operation,
             access,
+            recent,
             // Not a protection: the form of a refusal, for navigations.
             unauthenticated: _,
             owner_from,
@@ -61,6 +62,7 @@ impl Rule {
             methods: _,
             operation: other_operation,
             access: other_access,
+            recent: other_recent,
             unauthenticated: _,
             owner_from: other_owner_from,
             csrf: other_csrf,
@@ -91,6 +93,8 @@ impl Rule {
             // Two `Owner` rules must have the same `owner_from`. An admin passes without an owner check.
             && (*access != Access::Owner || *other_access != Access::Owner || owner_from == other_owner_from);
         access_covers
+            // Ordered: no maximum, a longer one, a shorter one.
+            && other_recent.is_none_or(|other| recent.is_some_and(|own| own <= other))
             && (!names_count || includes(operation.as_ref(), other_operation.as_ref()))
             // Ordered: no check, the standard check, the strict check.
             && csrf >= other_csrf

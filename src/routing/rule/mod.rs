@@ -29,6 +29,8 @@ pub struct Rule {
     pub operation: Option<String>,
     /// Principals that may use the rule.
     pub access: Access,
+    /// Maximum time since the user authenticated. Tokens never pass.
+    pub recent: Option<Duration>,
     /// Response to a navigation without a valid credential.
     pub unauthenticated: Unauthenticated,
     /// Path at which the gateway asks upstream for the owner.
@@ -109,6 +111,7 @@ impl Rule {
             methods: Vec::new(),
             operation: None,
             access,
+            recent: None,
             unauthenticated: Unauthenticated::Standard,
             owner_from: None,
             csrf: Csrf::Standard,

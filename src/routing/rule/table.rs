@@ -251,6 +251,8 @@ const ROOT: usize = 0;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod requirements;
+#[cfg(test)]
 mod slashes;
 #[cfg(test)]
 mod spellings;

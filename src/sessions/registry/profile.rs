@@ -37,7 +37,7 @@ mod tests {
         base::time::Timestamp,
         identity::principal::Role,
         platform::store::{Object, sqlite::Sqlite},
-        sessions::registry::{Command, Reply, Session, Sessions, UserStatus},
+        sessions::registry::{Command, LiveSession, Reply, Session, Sessions, UserStatus},
     };
 
     #[test]
@@ -51,16 +51,11 @@ mod tests {
         assert!(Sessions::is_read_only(&get_status) && !Sessions::is_read_only(&check));
         call(&Command::Profile(ada.clone()));
         assert_eq!(call(&get_status), Reply::Named(Box::new(Reply::UserStatus(None)), None));
-        let session = Session {
-            id: "a".into(),
-            created_at: Timestamp(5),
-            last_seen_at: Timestamp(5),
-            expires_at: Timestamp(9),
-            user_agent: None,
-            address: None,
+        call(&Command::Open(status(true, 1), Session::opened("a", Timestamp(5), Timestamp(9))));
+        let live = || {
+            let (created_at, authenticated_at, expires_at) = (Timestamp(5), Timestamp(5), Timestamp(9));
+            Box::new(Reply::Live(LiveSession { role: Role::User, expires_at, created_at, authenticated_at }))
         };
-        call(&Command::Open(status(true, 1), session));
-        let live = || Box::new(Reply::Live(Role::User, Timestamp(9)));
         assert_eq!(call(&check), Reply::Named(live(), None));
         call(&Command::Profile(ada.clone()));
         assert_eq!(call(&check), Reply::Named(live(), Some(ada.clone())));

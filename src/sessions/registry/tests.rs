@@ -37,18 +37,18 @@ impl Registry {
 }
 
 fn session(seconds: i64, id: &str) -> Session {
-    Session {
-        id: id.to_owned(),
-        created_at: Timestamp(T0 + seconds),
-        last_seen_at: Timestamp(T0 + seconds),
-        expires_at: Timestamp(T0 + seconds + 1_000),
-        user_agent: None,
-        address: Some("192.0.2.1".to_owned()),
-    }
+    let address = Some("192.0.2.1".to_owned());
+    Session { address, ..Session::opened(id, Timestamp(T0 + seconds), Timestamp(T0 + seconds + 1_000)) }
 }
 
 fn status(role: Role, active: bool, version: i64) -> UserStatus {
     UserStatus { role, active, version }
+}
+
+/// Returns the reply for a live session that was opened at `T0`.
+fn live(role: Role, expires_at: i64) -> Reply {
+    let (created_at, authenticated_at) = (Timestamp(T0), Timestamp(T0));
+    Reply::Live(LiveSession { role, expires_at: Timestamp(T0 + expires_at), created_at, authenticated_at })
 }
 
 fn check(id: &str) -> Command {
@@ -68,7 +68,7 @@ fn a_session_is_live_from_opening_to_expiry() {
     let registry = Registry::new();
     assert_eq!(registry.at(0, check("a")), Reply::Gone);
     assert_eq!(registry.open(0, "a", status(Role::User, true, 1)), Reply::Done(1));
-    assert_eq!(registry.at(999, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+    assert_eq!(registry.at(999, check("a")), live(Role::User, 1_000));
     assert_eq!(registry.at(1_000, check("a")), Reply::Gone, "a session ends in the second of its expiry");
     let later = Timestamp(T0 + 5_000);
     assert_eq!(
@@ -78,7 +78,7 @@ fn a_session_is_live_from_opening_to_expiry() {
     );
     assert_eq!(registry.at(999, Command::Extend("a".into(), later)), Reply::Done(1));
     assert_eq!(registry.at(999, Command::Extend("a".into(), Timestamp(T0))), Reply::Done(1));
-    assert_eq!(registry.at(4_999, check("a")), Reply::Live(Role::User, later), "the expiry never moves back");
+    assert_eq!(registry.at(4_999, check("a")), live(Role::User, 5_000), "the expiry never moves back");
 }
 
 #[test]
@@ -103,13 +103,9 @@ fn applies_only_the_latest_status() {
     assert_eq!(registry.at(0, Command::ReadUserStatus), Reply::UserStatus(None));
     registry.open(0, "a", status(Role::Admin, true, 5));
     registry.at(1, Command::Apply(status(Role::User, true, 4)));
-    assert_eq!(
-        registry.at(1, check("a")),
-        Reply::Live(Role::Admin, Timestamp(T0 + 1_000)),
-        "an older version changes nothing"
-    );
+    assert_eq!(registry.at(1, check("a")), live(Role::Admin, 1_000), "an older version changes nothing");
     registry.at(1, Command::Apply(status(Role::User, true, 6)));
-    assert_eq!(registry.at(1, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+    assert_eq!(registry.at(1, check("a")), live(Role::User, 1_000));
     registry.at(2, Command::Apply(status(Role::User, false, 7)));
     assert_eq!(registry.at(2, check("a")), Reply::Gone);
     assert_eq!(
@@ -253,4 +249,43 @@ fn creates_missing_tables() {
     let registry = Registry(registry.0.restarted::<Sessions>());
     registry.at(1, Command::SignOut("a".into()));
     assert_eq!(recently_ended(&registry, 1).0, ["a"]);
+}
+
+#[test]
+fn a_session_authenticates_again_while_it_is_live() {
+    let registry = Registry::new();
+    registry.open(0, "a", status(Role::User, true, 1));
+    registry.open(0, "b", status(Role::User, true, 1));
+    let renew = |at: i64, credential: Credential| {
+        let author = Author { user: Some("usr_a".into()), credential, checked_at: Timestamp(T0 + at) };
+        registry.at(at, Command::Reauthenticate(author))
+    };
+    let session = |id: &str| Credential::Session(id.to_owned());
+    let authenticated_at = |at: i64, id: &str| match registry.at(at, check(id)) {
+        Reply::Live(live) => Some((live.authenticated_at.0 - T0, live.created_at.0 - T0)),
+        _ => None,
+    };
+    assert_eq!(authenticated_at(500, "a"), Some((0, 0)));
+    let Reply::Live(renewed) = renew(500, session("a")) else { panic!("live") };
+    assert_eq!(renewed.authenticated_at, Timestamp(T0 + 500));
+    assert_eq!(authenticated_at(600, "a"), Some((500, 0)));
+    assert_eq!(authenticated_at(600, "b"), Some((0, 0)), "only the author's session");
+    renew(400, session("a"));
+    assert_eq!(authenticated_at(600, "a"), Some((400, 0)), "a clock that was ahead does not count for ever");
+    assert_eq!(renew(600, Credential::Token("tok_1".into())), Reply::Refused(Refusal::Kind));
+    registry.at(601, Command::SignOut("a".into()));
+    assert_eq!(renew(601, session("a")), Reply::Refused(Refusal::SessionEnded));
+    assert_eq!(renew(1_000, session("b")), Reply::Refused(Refusal::SessionEnded), "expired");
+    registry.at(602, Command::Apply(status(Role::User, false, 2)));
+    assert_eq!(renew(602, session("b")), Reply::Refused(Refusal::SessionEnded), "disabled");
+}
+
+#[test]
+fn a_session_from_before_authenticated_when_it_was_opened() {
+    let registry = Registry::new();
+    registry.open(0, "a", status(Role::User, true, 1));
+    registry.0.run("UPDATE sessions SET authenticated_at = NULL", &[]).expect("done");
+    assert_eq!(registry.at(9, check("a")), live(Role::User, 1_000));
+    let Reply::Sessions(all) = registry.at(9, Command::List) else { panic!("sessions") };
+    assert_eq!(all[0].authenticated_at, Timestamp(T0));
 }

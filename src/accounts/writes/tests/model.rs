@@ -130,14 +130,7 @@ impl World {
         };
         self.count += 1;
         let id = format!("ses_{name}_{}", self.count);
-        let session = Session {
-            id: id.clone(),
-            created_at: NOW,
-            last_seen_at: NOW,
-            expires_at: Timestamp(NOW.0 + 1_000),
-            user_agent: None,
-            address: None,
-        };
+        let session = Session::opened(&id, NOW, Timestamp(NOW.0 + 1_000));
         if account.status.active
             && self.session(name, registry::Command::Open(account.status, session))
                 == registry::Reply::Done(1)
@@ -204,7 +197,7 @@ impl World {
         } else {
             match self.session(by, registry::Command::Check(self.latest.get(by).cloned().unwrap_or_default()))
             {
-                registry::Reply::Live(role, _) => Some(role),
+                registry::Reply::Live(live) => Some(live.role),
                 _ => None,
             }
         };

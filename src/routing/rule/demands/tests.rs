@@ -31,10 +31,16 @@ fn checkout(provider: &str) -> Checkout {
 
 #[test]
 fn orders_comparable_rules() {
-    let ordered: [(&str, Change, Change); 17] = [
+    let ordered: [(&str, Change, Change); 19] = [
         ("access", |_| {}, |rule| rule.access = Access::User),
         ("optional", |rule| rule.access = Access::Public, |rule| rule.access = Access::Optional),
         ("owner", |rule| rule.access = Access::Owner, |rule| rule.access = Access::Admin),
+        ("recent", |_| {}, |rule| rule.recent = Some(Duration::from_mins(10))),
+        (
+            "more recent",
+            |rule| rule.recent = Some(Duration::from_mins(10)),
+            |rule| rule.recent = Some(Duration::from_mins(5)),
+        ),
         ("csrf", |rule| rule.csrf = Csrf::InsecureSkip, |_| {}),
         ("strict csrf", |_| {}, |rule| rule.csrf = Csrf::Strict),
         ("redirects", |_| {}, |rule| rule.redirects = Redirects::Strict),

@@ -1,13 +1,14 @@
 //! Compares the table with a simple model, which tries every rule under every reading, segment by segment.
 
-use std::collections::BTreeSet;
-
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::*;
+use super::{
+    requirements::{MEMBERS, requirements},
+    *,
+};
 use crate::{
     http::problem::Rejection,
-    routing::rule::{Access, Audit, Confirm, Csrf, Destination, Names, Redirects},
+    routing::rule::{Access, Destination, Names},
 };
 
 /// A server, described by how it reads paths.
@@ -231,57 +232,6 @@ fn shape(rule: &Rule) -> String {
     };
     rule.path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
-
-/// Returns the requirements of a rule as a set of strings. A rule that lacks a string of another rule requires less.
-pub(super) fn requirements(rule: &Rule) -> BTreeSet<String> {
-    let kinds = ["nobody", "agent", "user's machine", "user", "admin's machine", "admin"];
-    let admitted: &[&str] = match rule.access {
-        Access::Public | Access::Optional => &kinds,
-        Access::Authenticated => &kinds[1..],
-        Access::User => &kinds[2..],
-        Access::Human => &["user", "admin"],
-        Access::Agent => &["agent"],
-        Access::Admin => &["admin's machine", "admin"],
-        _ => &["admin"],
-    };
-    let mut requirements: BTreeSet<String> =
-        kinds.iter().filter(|kind| !admitted.contains(kind)).map(|kind| format!("not {kind}")).collect();
-    requirements.extend(rule.limit.map(|limit| format!("limit {limit}")));
-    requirements.extend(rule.feature.as_ref().map(|feature| format!("feature {feature}")));
-    requirements.extend(rule.webhook.map(|webhook| format!("webhook {webhook}")));
-    let marks = [
-        (rule.confirm == Confirm::Human, "confirm"),
-        (rule.audit >= Audit::BestEffort, "audit row"),
-        (rule.audit == Audit::Required, "audit row before"),
-        (rule.csrf >= Csrf::Standard, "csrf"),
-        (rule.csrf == Csrf::Strict, "strict csrf"),
-        (rule.redirects == Redirects::Strict, "strict redirects"),
-        (rule.destination == Destination::InternalOnly, "internal only"),
-    ];
-    requirements.extend(marks.iter().filter(|(applies, _)| *applies).map(|(_, label)| (*label).to_owned()));
-    requirements
-}
-
-const MEMBERS: &[fn(&mut Rule)] = &[
-    |_| {},
-    |rule| rule.access = Access::Public,
-    |rule| rule.access = Access::Authenticated,
-    |rule| rule.access = Access::User,
-    |rule| rule.access = Access::Human,
-    |rule| rule.access = Access::Agent,
-    |rule| rule.access = Access::Admin,
-    |rule| rule.limit = Some(0),
-    |rule| rule.limit = Some(1),
-    |rule| rule.feature = Some("f".into()),
-    |rule| rule.confirm = Confirm::Human,
-    |rule| rule.audit = Audit::BestEffort,
-    |rule| rule.audit = Audit::Required,
-    |rule| rule.csrf = Csrf::Strict,
-    |rule| rule.csrf = Csrf::InsecureSkip,
-    |rule| rule.redirects = Redirects::Strict,
-    |rule| rule.webhook = Some(0),
-    |rule| rule.destination = Destination::InternalOnly,
-];
 
 const LITERALS: &[&str] =
     &["a", "A", "b", "b!", "b%2C", "a;v", "a.", "b%3F", "p.html", "index.html", "index", "{x}", "{x}"];

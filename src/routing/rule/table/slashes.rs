@@ -3,7 +3,8 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    model::{SEGMENTS, Server, any_rule, requirements},
+    model::{SEGMENTS, Server, any_rule},
+    requirements::requirements,
     *,
 };
 use crate::{

@@ -1,0 +1,28 @@
+//! The tables of a user's registry, and their migrations.
+
+use super::{ends, profile};
+use crate::{
+    identity::ended,
+    platform::store::{Migration, Store, StoreError, add_column, run_all},
+};
+
+/// The migrations, in order.
+pub(super) const MIGRATIONS: &[Migration] =
+    &[|store| run_all(store, FIRST), |store| add_authentication_time(store)];
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS standing (
+        one INTEGER PRIMARY KEY CHECK (one = 1), role TEXT NOT NULL, active INTEGER NOT NULL,
+        version INTEGER NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS sessions (
+        id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
+    profile::TABLE,
+    ended::TABLE,
+    ends::DECIDING,
+];
+
+/// Adds the time of authentication. For a session from before, it is null, and the time at which it was opened counts.
+fn add_authentication_time(store: &dyn Store) -> Result<(), StoreError> {
+    add_column(store, "sessions", "authenticated_at", "INTEGER")
+}
