@@ -9,7 +9,7 @@
 //! | `rule/table/lax.rs`, `rule/table/reading.rs` | the rule that decides among all readings of a path; the readings |
 //! | `rule/table/decoded.rs` | the rules that a path may reach after its encoded slashes are decoded |
 //! | `rule/table/warnings.rs` | warns of rules that lenient servers treat as one path |
-//! | `rule/table/tests.rs`, `rule/table/spellings.rs`, `rule/table/slashes.rs`, `rule/table/model.rs` | tests; the last one compares the table with a simple model |
+//! | `rule/table/tests.rs`, `rule/table/spellings.rs`, `rule/table/slashes.rs`, `rule/table/requirements.rs`, `rule/table/model.rs` | tests; the last one compares the table with a simple model |
 //! | `built_in.rs` | the built-in routes, one entry for each |
 //! | `owner.rs` | the owner of an upstream entity, as upstream names it |
 //! | `routed.rs` | a request with its rule |

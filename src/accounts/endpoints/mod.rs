@@ -5,6 +5,7 @@
 //! | `me.rs` | `/api/auth/me`, `/api/auth/logout` |
 //! | `users.rs` | `/api/auth/setup`, `/api/auth/login`, `/api/users` |
 //! | `names.rs` | `/api/users/names` |
+//! | `reauthentication.rs` | `/api/auth/reauthenticate`: a signed-in user proves again that they are present |
 //! | `invites.rs` | `/api/invites` |
 //! | `sessions.rs` | `/api/sessions` |
 //! | `tokens.rs` | `/api/agent-tokens` |
