@@ -81,7 +81,7 @@ function accessOf({ security, summary, tags }, defaultSecurity) {
   if (ANY_PRINCIPAL.test(summary)) return "authenticated";
   const inPerson = IN_PERSON.includes(tags[0]);
   if (ADMIN.test(summary)) return inPerson ? "adminInPerson" : "admin";
-  if (tags[0] === "tokens") return "userInPerson";
+  if (["factors", "tokens"].includes(tags[0])) return "userInPerson";
   return inPerson ? "human" : "authenticated";
 }
 
@@ -311,7 +311,8 @@ export const CODES = [
   [400, "invalid_token", hasId("invites.redeem")],
   [400, "idempotency_key_invalid", hasParameter("Idempotency-Key")],
   [401, "unauthorized", ({ access }) => access !== "public"],
-  [401, "invalid_credentials", hasId("setup", "login")],
+  [401, "invalid_credentials", hasId("setup", "login", "login.factor", "factors.totp.confirm")],
+  [401, "second_factor_required", hasId("login")],
   [401, "email_mismatch", hasId("invites.redeem")],
   [403, "forbidden_origin", ({ isWrite }) => isWrite],
   [403, "forbidden_kind", hasAccess("admin", "adminInPerson", "userInPerson")],
@@ -321,13 +322,20 @@ export const CODES = [
   [403, "forbidden_human_only", hasAccess("human", "adminInPerson", "userInPerson")],
   [403, "forbidden_scope", ({ access, id }) => access !== "public" && !id.includes("catalogue")],
   [403, "confirmation_invalid", hasId("confirmations.approve", "confirmations.reject")],
-  [403, "forbidden_policy", hasId("users.change", "users.delete", "tokens.create")],
+  [403, "forbidden_human_only", hasId("factors.totp.begin", "factors.totp.confirm")],
+  [
+    403,
+    "forbidden_policy",
+    hasId("users.change", "users.delete", "tokens.create", "factors.totp.remove"),
+  ],
+  [403, "second_factor_enrollment_required", hasId("login")],
   [404, "not_found", always],
   [409, "already_set_up", hasId("setup")],
   [409, "email_taken", hasId("invites.create")],
   [409, "idempotency_in_flight", hasParameter("Idempotency-Key")],
   [409, "idempotency_outcome_unknown", hasParameter("Idempotency-Key")],
-  [410, "invite_unusable", always],
+  [410, "invite_unusable", ({ tag }) => tag === "invites"],
+  [410, "ticket_unusable", ({ tag }) => tag === "factors"],
   [413, "body_too_large", always],
   [415, "unsupported_media_type", always],
   [422, "idempotency_key_reused", always],

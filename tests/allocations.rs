@@ -11,6 +11,7 @@ use serde_json::json;
 use vestibule::{
     base::time::Timestamp,
     config::{Bindings, Config},
+    crypto::derive::DerivedKey,
     gateway,
     guards::policy::WithHooks,
     http::{
@@ -20,9 +21,9 @@ use vestibule::{
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, PlatformLimit, ReadBody,
-            RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
-            UpstreamResponse,
+            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
+            PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
+            UpstreamCalls, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -132,6 +133,16 @@ impl SealedAnswers for Platform {
         _: &[String],
         _: StoredAnswer<'_, ()>,
     ) -> Result<Option<UpstreamResponse<()>>, Fault> {
+        unreachable!("not on this path")
+    }
+}
+
+impl SealedTexts for Platform {
+    async fn seal_text(&self, _: &DerivedKey, _: &str) -> Result<String, Fault> {
+        unreachable!("not on this path")
+    }
+
+    async fn open_text(&self, _: &[DerivedKey], _: &str) -> Result<Option<OpenedText>, Fault> {
         unreachable!("not on this path")
     }
 }

@@ -10,7 +10,11 @@ use std::{fmt::Write as _, fs};
 use serde::de::DeserializeOwned;
 use serde_reflection::{Samples, Tracer, TracerConfig};
 use vestibule::{
-    accounts::{self, Accounts, Write},
+    accounts::{
+        self, Accounts, Write,
+        factors::{Enrollment, FactorCommand, FactorReply, FactorWrite, Proof, TotpState, ticket::Purpose},
+        settings::RequiredFactor,
+    },
     approvals::confirmations::{self, Confirmations},
     audit::{Audit, Broken},
     checkouts::{self, BeginOutcome, Checkouts},
@@ -34,7 +38,21 @@ fn the_format_changes_with_the_types() {
     let mut list = format!("format {FORMAT}\n");
     describe::<Accounts>(
         &mut list,
-        &[trace::<Write>, trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<accounts::Status>],
+        &[
+            trace::<Write>,
+            trace::<Credential>,
+            trace::<Role>,
+            trace::<Refusal>,
+            trace::<accounts::Status>,
+            trace::<FactorCommand>,
+            trace::<FactorReply>,
+            trace::<FactorWrite>,
+            trace::<Enrollment>,
+            trace::<Proof>,
+            trace::<Purpose>,
+            trace::<RequiredFactor>,
+            trace::<TotpState>,
+        ],
     );
     describe::<Audit>(&mut list, &[trace::<Broken>]);
     describe::<Checkouts>(

@@ -23,6 +23,7 @@ use vestibule::{
     approvals::confirmations::{self, Confirmations},
     base::time::Timestamp,
     config::{Bindings, Config},
+    crypto::derive::DerivedKey,
     gateway,
     guards::policy::WithHooks,
     http::{
@@ -38,9 +39,9 @@ use vestibule::{
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, PlatformLimit, ReadBody,
-            RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
-            UpstreamResponse,
+            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
+            PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
+            UpstreamCalls, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -218,6 +219,16 @@ impl SealedAnswers for Upstream {
             header_lines: HeaderLines(fields.to_owned()),
             response: (),
         }))
+    }
+}
+
+impl SealedTexts for Upstream {
+    async fn seal_text(&self, _: &DerivedKey, _: &str) -> Result<String, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn open_text(&self, _: &[DerivedKey], _: &str) -> Result<Option<OpenedText>, Fault> {
+        Err(Fault::Internal)
     }
 }
 

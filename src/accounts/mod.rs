@@ -7,6 +7,7 @@
 //! | `invites.rs` | invites |
 //! | `tokens.rs` | the list of tokens and their owners |
 //! | `writes.rs` | commands by which people make changes, and the check of their authors |
+//! | `factors/` | second factors |
 //! | `login.rs` | opens, extends and ends sessions |
 //! | `profile.rs` | a user's name and e-mail address for upstream |
 //! | `provision.rs` | the tokens of `AGENT_TOKENS` |
@@ -25,9 +26,11 @@
 //!    admin.
 //! 5. Each change of a user gets a new version and is sent to the registry (see [`crate::sessions::registry`]). A row here
 //!    records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
-//! 6. A change by a person carries its [`Author`]. The transaction that writes checks the author (see [`Write`]).
+//! 6. What proves a second factor is used once, in one transaction (see [`factors`]).
+//! 7. A change by a person carries its [`Author`]. The transaction that writes checks the author (see [`Write`]).
 
 pub mod endpoints;
+pub mod factors;
 pub mod login;
 pub mod profile;
 pub mod provision;
@@ -42,6 +45,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use factors::{FactorCommand, FactorReply, HAS_FACTORS};
 use invites::{INVITE, find_unused, read_invite, revoke_invites};
 pub use invites::{Invite, Status};
 pub use users::{Account, NewUser, User};
@@ -114,6 +118,8 @@ pub enum Command {
     Usable(String),
     /// Redeems the invite whose token has this hash, for this new user.
     Redeem(String, NewUser),
+    /// A command about second factors.
+    Factor(FactorCommand),
 }
 
 /// Replies of the `Accounts` object.
@@ -155,6 +161,10 @@ pub enum Reply {
     Names(Vec<(String, Option<String>)>),
     /// Nothing has this id.
     NotFound,
+    /// The reply to a command about second factors.
+    Factor(FactorReply),
+    /// The policy requires a second factor of an admin, and the user has none.
+    SecondFactorMissing,
 }
 
 impl Object for Accounts {
@@ -162,7 +172,7 @@ impl Object for Accounts {
         name: "Accounts",
         binding: "ACCOUNTS",
         alarm_delay: Some(Duration::from_secs(2)),
-        migrations: &[create_tables, stored::add_scope],
+        migrations: &[create_tables, factors::add_factors, stored::add_scope],
     };
     type Command = Command;
     type Reply = Reply;
@@ -171,10 +181,10 @@ impl Object for Accounts {
         match command {
             Command::SetUp(user) => set_up(store, &user, now),
             Command::Find(email) => {
-                let rows = store.run(
-                    "SELECT id, password, role, active, version FROM users WHERE email = ?",
-                    &[(&email).into()],
-                )?;
+                let select = format!(
+                    "SELECT id, password, role, active, version, {HAS_FACTORS} FROM users WHERE email = ?"
+                );
+                let rows = store.run(&select, &[(&email).into()])?;
                 rows.first().map(read_account).transpose().map(Reply::Account)
             }
             Command::User(id) => {
@@ -235,6 +245,7 @@ impl Object for Accounts {
                 Ok(if found.is_some() { Reply::Done(true) } else { Reply::Unusable })
             }
             Command::Redeem(token_hash, user) => redeem(store, &token_hash, &user, now),
+            Command::Factor(command) => factors::handle(store, command, now).map(Reply::Factor),
         }
     }
 

@@ -1,6 +1,9 @@
 //! The configuration of accounts.
 
-use crate::crypto::secret::Secret;
+use serde::{Deserialize, Serialize};
+
+use super::factors::ticket::TicketKeys;
+use crate::crypto::{derive::KeyDerivation, secret::Secret};
 
 /// Settings of accounts.
 #[derive(Debug)]
@@ -9,6 +12,23 @@ pub struct Settings {
     pub setup_token: Option<Secret>,
     /// The details about a user that upstream receives in addition to the id (`USER_HEADERS`).
     pub user_headers: Vec<UserHeader>,
+    /// Who needs a second factor to sign in (`SESSION.require_second_factor`).
+    pub required_factor: RequiredFactor,
+    /// The keys that sign tickets.
+    pub tickets: TicketKeys,
+    /// Derives the keys that seal secrets for codes.
+    pub derivation: KeyDerivation,
+}
+
+/// Who needs a second factor to sign in. Everybody may enroll one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequiredFactor {
+    /// Nobody.
+    Nobody,
+    /// Admins.
+    Admins,
+    /// Everybody.
+    Everybody,
 }
 
 /// A detail about a user that upstream may receive.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "a test")]
 
-use super::*;
+use super::{settings::RequiredFactor, *};
 use crate::{
     identity::{author::Author, principal::Role},
     platform::store::sqlite::Sqlite,
@@ -21,7 +21,7 @@ pub(super) fn write(store: &Sqlite, write: Write) -> Reply {
 }
 
 pub(super) fn change(id: &str, role: Option<Role>, active: Option<bool>) -> Write {
-    Write::ChangeUser { id: id.into(), role, active }
+    Write::ChangeUser { id: id.into(), role, active, required: RequiredFactor::Nobody }
 }
 
 pub(super) fn new(id: &str) -> NewUser {

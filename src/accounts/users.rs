@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reply, find_unused, revoke_invites, writes::Authorized};
+use super::{
+    Reply,
+    factors::{self, Factors, factors_of, read_factors},
+    find_unused, revoke_invites,
+    settings::RequiredFactor,
+    writes::Authorized,
+};
 use crate::{
     base::time::Timestamp,
     identity::principal::Role,
@@ -32,6 +38,8 @@ pub struct Account {
     pub password: String,
     /// The user's status.
     pub status: UserStatus,
+    /// The user's second factors.
+    pub factors: Factors,
 }
 
 /// A user, without the password hash.
@@ -106,6 +114,7 @@ pub(super) fn change(
     id: &str,
     role: Option<Role>,
     active: Option<bool>,
+    required: RequiredFactor,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
@@ -122,6 +131,11 @@ pub(super) fn change(
     }
     if is_admin(&known) && !is_admin(&new) && is_last_admin(store)? {
         return Ok(Reply::LastAdmin);
+    }
+    // The user's sessions may have been opened without a factor.
+    let becomes_admin = new.role == Role::Admin && known.role != Role::Admin;
+    if becomes_admin && required.applies_to(Role::Admin) && !factors_of(store, id)?.is_enrolled() {
+        return Ok(Reply::SecondFactorMissing);
     }
     let values = [new.role.name().into(), i64::from(new.active).into(), new.version.into(), id.into()];
     store.run("UPDATE users SET role = ?, active = ?, version = ? WHERE id = ?", &values)?;
@@ -146,6 +160,7 @@ pub(super) fn delete(
         return Ok(Reply::LastAdmin);
     }
     store.run("DELETE FROM users WHERE id = ?", &[id.into()])?;
+    factors::remove_all(store, id)?;
     revoke_invites(store, id)?;
     let deleted = UserStatus { active: false, version: next_version(known.version, now), ..known };
     record_change(store, id, &deleted)?;
@@ -203,7 +218,12 @@ pub(super) fn names(store: &impl Store, ids: &[String]) -> Result<Reply, StoreEr
 }
 
 pub(super) fn read_account(row: &SqlRow) -> Result<Account, StoreError> {
-    Ok(Account { id: row.text(0)?, password: row.text(1)?, status: read_status(row, 2)? })
+    Ok(Account {
+        id: row.text(0)?,
+        password: row.text(1)?,
+        status: read_status(row, 2)?,
+        factors: read_factors(row, 5)?,
+    })
 }
 
 pub(super) fn read_status(row: &SqlRow, first: usize) -> Result<UserStatus, StoreError> {

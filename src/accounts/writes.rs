@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Invite, Reply, Status,
+    factors::{self, FactorWrite},
     invites::{change_invite, delete_invite, make_invite, revoke_invites_of_token},
+    settings::RequiredFactor,
     tokens as token_list,
     users::{change, delete, read_role},
 };
@@ -33,6 +35,8 @@ pub enum Write {
         role: Option<Role>,
         /// Whether the user is to be active or disabled.
         active: Option<bool>,
+        /// Who needs a second factor. A user who needs one, and has none, does not become an admin.
+        required: RequiredFactor,
     },
     /// Deletes the user with this id.
     DeleteUser(String),
@@ -70,6 +74,8 @@ pub enum Write {
     /// Checks that the author may end the sessions of the user with this id. Changes nothing here: the gateway calls
     /// `Sessions` next.
     AuthorizeEndingSessions(String),
+    /// Changes second factors.
+    Factor(FactorWrite),
 }
 
 /// Proof that the author of a command may give it now. Only [`authorize`] makes one.
@@ -79,7 +85,7 @@ pub(super) struct Authorized<'a> {
     pub(super) user: &'a str,
     /// The id of the token that acts for the user, if one does.
     pub(super) token: Option<&'a str>,
-    role: Role,
+    pub(super) role: Role,
 }
 
 impl Write {
@@ -93,8 +99,13 @@ impl Write {
             | Self::DeleteInvite(_)
             | Self::PutToken { is_for_admins: true, .. }
             | Self::TakeOverToken(_)
-            | Self::AuthorizeEndingSessions(_) => Role::Admin,
-            Self::PutToken { is_for_admins: false, .. } | Self::RevokeToken(_) => Role::User,
+            | Self::AuthorizeEndingSessions(_)
+            | Self::Factor(FactorWrite::RemoveAll(_)) => Role::Admin,
+            Self::PutToken { is_for_admins: false, .. }
+            | Self::RevokeToken(_)
+            | Self::Factor(
+                FactorWrite::Enroll(_) | FactorWrite::RemoveTotp(_) | FactorWrite::RenewRecoveryCodes(_),
+            ) => Role::User,
         }
     }
 }
@@ -111,7 +122,9 @@ pub(super) fn write(
         Err(refusal) => return Ok(Reply::Refused(refusal)),
     };
     match write {
-        Write::ChangeUser { id, role, active } => change(store, &proof, &id, role, active, now),
+        Write::ChangeUser { id, role, active, required } => {
+            change(store, &proof, &id, role, active, required, now)
+        }
         Write::DeleteUser(id) => delete(store, &proof, &id, now),
         Write::MakeInvite { invite, token_hash } => make_invite(store, &proof, invite, &token_hash),
         Write::ChangeInvite { id, role, status } => change_invite(store, &proof, &id, role, status, now),
@@ -123,6 +136,9 @@ pub(super) fn write(
         Write::RevokeToken(id) => revoke_token(store, &proof, &id, now),
         Write::TakeOverToken(id) => take_over(store, &proof, &id, now),
         Write::AuthorizeEndingSessions(_) => Ok(Reply::Done(true)),
+        // A second factor is a person's. No token changes it.
+        Write::Factor(_) if proof.token.is_some() => Ok(Reply::Refused(Refusal::Kind)),
+        Write::Factor(write) => factors::write(store, &proof, write, now).map(Reply::Factor),
     }
 }
 
@@ -208,4 +224,4 @@ fn find(store: &impl Store, id: &str) -> Result<Option<(String, Token)>, StoreEr
 
 #[cfg(test)]
 #[allow(clippy::needless_pass_by_value, clippy::arithmetic_side_effects, reason = "a test")]
-mod tests;
+pub(super) mod tests;

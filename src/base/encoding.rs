@@ -1,5 +1,6 @@
-//! Encodes and decodes bytes as base64 and hex, as the wire formats need it.
+//! Encodes and decodes bytes as base64, base32 and hex, as the wire formats need it.
 
+use base32ct::{Base32UpperUnpadded, Encoding};
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -26,6 +27,18 @@ pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
 #[must_use]
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
+}
+
+/// Encodes bytes as upper-case base32 without padding (RFC 4648 §6).
+#[must_use]
+pub fn base32(bytes: &[u8]) -> String {
+    Base32UpperUnpadded::encode_string(bytes)
+}
+
+/// Decodes upper-case base32 without padding.
+#[must_use]
+pub fn from_base32(text: &str) -> Option<Vec<u8>> {
+    Base32UpperUnpadded::decode_vec(text).ok()
 }
 
 /// Encodes bytes as lower-case hex.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use vestibule::{
     base::time::Timestamp,
     config::Config,
-    crypto::jwt::claims::SessionIds,
+    crypto::{derive::DerivedKey, jwt::claims::SessionIds},
     gateway::{
         dry_run::{self, Outcome, Trace},
         explain::serialize_request,
@@ -21,9 +21,9 @@ use vestibule::{
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, PlatformLimit, ReadBody,
-            RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
-            UpstreamResponse,
+            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
+            PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
+            UpstreamCalls, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -307,6 +307,16 @@ impl SealedAnswers for OfflineEffects {
         _: &[String],
         _: StoredAnswer<'_, ()>,
     ) -> Result<Option<UpstreamResponse<()>>, Fault> {
+        Err(Fault::Internal)
+    }
+}
+
+impl SealedTexts for OfflineEffects {
+    async fn seal_text(&self, _: &DerivedKey, _: &str) -> Result<String, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn open_text(&self, _: &[DerivedKey], _: &str) -> Result<Option<OpenedText>, Fault> {
         Err(Fault::Internal)
     }
 }

@@ -57,7 +57,7 @@ fn name(text: &str) -> Option<String> {
 }
 
 /// Prefixes of the names of built-in limits.
-const RESERVED_PREFIXES: &[&str] = &["setup", "login-", "redeem-", "confirmations"];
+const RESERVED_PREFIXES: &[&str] = &["setup", "login-", "redeem-", "factor-", "confirmations"];
 
 const MIN_PERIOD: Duration = Duration::from_secs(10);
 const MAX_PERIOD: Duration = Duration::from_hours(24);

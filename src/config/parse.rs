@@ -21,7 +21,7 @@ use crate::{
     checkouts::{Checkouts, settings::Settings as CheckoutSettings},
     guards::settings::Settings as GuardSettings,
     http::{cookie::CookieName, origin::Origin, path::CanonicalPath, problem},
-    idempotency::{ledger::Ledger, settings::Settings as IdempotencySettings},
+    idempotency::{SealingKeys, ledger::Ledger, settings::Settings as IdempotencySettings},
     identity::csrf,
     platform::store::Object,
     redirects::{
@@ -146,6 +146,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let check = session::check(&table, &context);
     let login_by = session::login(&table, check, &context);
     let recent_admin = session::recent_admin(&table, check);
+    let required_factor = session::required_factor(&table, login_by);
     let login_path = table.parse("login_path", page_path);
     let home_path = table.parse("home_path", page_path);
     if prefix.is_some_and(|prefix| [&login_path, &home_path].into_iter().flatten().any(|path| path == prefix))
@@ -204,7 +205,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         );
     }
 
-    let (session, Secrets { keys, seals, upstream_key, setup_token, audit_keys }) = (session?, secrets?);
+    let (session, Secrets { keys, derivation, tickets, upstream_key, setup_token, audit_keys }) =
+        (session?, secrets?);
     let mut rules = rules?;
     rules.seal(upstream == Some(Upstream::Assets));
     let catalogue = catalogue::build(
@@ -248,7 +250,13 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             max_expiry,
             configured: seeds,
         },
-        accounts: AccountSettings { setup_token, user_headers },
+        accounts: AccountSettings {
+            setup_token,
+            user_headers,
+            required_factor: required_factor?,
+            tickets,
+            derivation: derivation.clone(),
+        },
         webhooks,
         checkouts: CheckoutSettings {
             has_store: features.has_checkouts,
@@ -257,7 +265,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         },
         limits,
         guards: GuardSettings { bot_check: guard_settings.bot_check, policy: guard_settings.policy },
-        idempotency: IdempotencySettings { seals, has_kv: bindings.has("KV") },
+        idempotency: IdempotencySettings { seals: SealingKeys::new(derivation), has_kv: bindings.has("KV") },
         audit: AuditSettings { retention: guard_settings.audit_retention?, keys: audit_keys },
         csrf,
         rules,

@@ -78,6 +78,7 @@ pub const SESSION: &[Member] = &[
     given("check_ttl", "a duration up to 60s", "10s"),
     open("login", "\"accounts\" or \"upstream\""),
     open("recent_admin", "a duration from 1m to 30d"),
+    given("require_second_factor", "\"nobody\", \"admins\" or \"everybody\"", "nobody"),
     given("leeway", "a duration up to 60s", "0s"),
     given("user_claim", "a claim name", "userId"),
     given("session_claim", "a claim name", "sessionId"),

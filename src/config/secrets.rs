@@ -5,19 +5,21 @@ use sha2::Sha256;
 
 use super::{parse::ParseContext, reader::expected};
 use crate::{
+    accounts::factors::ticket::TicketKeys,
     base::encoding,
     crypto::{
+        derive::KeyDerivation,
         jwt::{Keys, TypedKey},
         secret::{Opaque, Secret},
     },
-    idempotency::SealingKeys,
     upstream::assertion,
 };
 
 /// The parsed secrets, and the keys that are derived from them.
 pub(super) struct Secrets {
     pub(super) keys: Keys,
-    pub(super) seals: SealingKeys,
+    pub(super) derivation: KeyDerivation,
+    pub(super) tickets: TicketKeys,
     pub(super) upstream_key: Option<TypedKey>,
     pub(super) setup_token: Option<Secret>,
     pub(super) audit_keys: Vec<Opaque>,
@@ -64,7 +66,8 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
     // During a rotation, both secrets may be the same. That is not a mistake.
     let previous = previous.filter(|previous| Some(previous) != current.as_ref());
     let current = current?;
-    let seals = SealingKeys::new(&current, previous.as_ref());
+    let derivation = KeyDerivation::new(&current, previous.as_ref());
+    let tickets = TicketKeys::new(&derivation);
     let audit_keys = std::iter::once(&current).chain(previous.as_ref()).filter_map(audit_key).collect();
     let keys = Keys::new(&current, previous.as_ref());
     if keys.is_err() {
@@ -72,7 +75,7 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
             .note("AUTH_SECRET_PREVIOUS", "expected a secret with a key id other than that of AUTH_SECRET");
     }
     let upstream_key = upstream.map(|secret| TypedKey::new(assertion::TYPE, &secret));
-    Some(Secrets { keys: keys.ok()?, seals, upstream_key, setup_token, audit_keys })
+    Some(Secrets { keys: keys.ok()?, derivation, tickets: tickets?, upstream_key, setup_token, audit_keys })
 }
 
 /// Returns an instruction to set a secret: in `.dev.vars` in development, otherwise with wrangler.

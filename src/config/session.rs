@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{parse::ParseContext, reader::Table, rules::RECENT};
 use crate::{
-    accounts::Accounts,
+    accounts::{Accounts, settings::RequiredFactor},
     crypto::jwt::claims::Expected,
     guards::limiter::Limiter,
     http::{
@@ -124,6 +124,25 @@ pub(super) fn login(table: &Table<'_>, check: Option<Check>, context: &ParseCont
         }
     }
     Some(login)
+}
+
+/// Parses `require_second_factor`.
+pub(super) fn required_factor(table: &Table<'_>, login: Option<Login>) -> Option<RequiredFactor> {
+    let required = table.choice(
+        "require_second_factor",
+        &[
+            ("nobody", RequiredFactor::Nobody),
+            ("admins", RequiredFactor::Admins),
+            ("everybody", RequiredFactor::Everybody),
+        ],
+    )?;
+    if table.has("require_second_factor") && login.is_some_and(|login| login != Login::Accounts) {
+        table.note(
+            "require_second_factor",
+            "requires SESSION.login = \"accounts\": second factors belong to accounts",
+        );
+    }
+    Some(required)
 }
 
 const MAX_CHECK_TTL: Duration = Duration::from_mins(1);

@@ -3,11 +3,13 @@
 //! | file | contents |
 //! |---|---|
 //! | `secret.rs` | secrets as an operator configures them |
+//! | `derive.rs` | keys for one purpose each, derived from a secret |
 //! | `password.rs` | password hashes (Argon2id) |
 //! | `jwt/mod.rs` | the signature layer of a token: HS256 only |
 //! | `jwt/claims.rs` | the claims of a session token, and the checks for them |
 //! | `jwt/members.rs` | JSON objects, read member by member |
 
+pub mod derive;
 pub mod jwt;
 pub mod password;
 pub mod secret;

@@ -19,15 +19,17 @@ use super::{
     upstream::{self, Transport},
 };
 use crate::{
+    base::encoding,
     config::Config,
+    crypto::derive::DerivedKey,
     guards::policy::{Hooks, WithHooks},
     http::problem::Fault,
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, PlatformLimit, ReadBody,
-            RequestBody, SealedAnswers, SealedBody, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
-            UpstreamResponse,
+            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
+            PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedBody, SealedTexts, Sealing,
+            StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
         },
         memory::Memory,
         store::{Object, encode},
@@ -182,6 +184,25 @@ impl SealedAnswers for EdgeEffects<'_> {
         let found = read_response(&response, 0).map_err(|_| Fault::StoreUnavailable)?;
         *self.state.response.borrow_mut() = Some(response);
         Ok(Some(found))
+    }
+}
+
+impl SealedTexts for EdgeEffects<'_> {
+    async fn seal_text(&self, key: &DerivedKey, text: &str) -> Result<String, Fault> {
+        let sealed = sealing::seal_text(&self.state.waiter, key, text, self.deadline(STORE_TIMEOUT)).await;
+        sealed.map(|sealed| encoding::base64url(&sealed)).map_err(|_| Fault::Internal)
+    }
+
+    async fn open_text(&self, keys: &[DerivedKey], sealed: &str) -> Result<Option<OpenedText>, Fault> {
+        let Some(sealed) = encoding::from_base64url(sealed) else { return Ok(None) };
+        for (at, key) in keys.iter().enumerate() {
+            let deadline = self.deadline(STORE_TIMEOUT);
+            let opened = sealing::open_text(&self.state.waiter, key, &sealed, deadline).await;
+            if let Some(text) = opened.map_err(|_| Fault::Internal)? {
+                return Ok(Some(OpenedText { text, has_stale_key: at > 0 }));
+            }
+        }
+        Ok(None)
     }
 }
 

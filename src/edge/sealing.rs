@@ -1,4 +1,4 @@
-//! Sealed responses, as they are stored: status, headers and body in one encrypted value.
+//! Sealed texts, and sealed responses, as they are stored: status, headers and body in one encrypted value.
 //!
 //! The format is a nonce of twelve bytes, then AES-256-GCM over the length of the head (four bytes, big endian), the
 //! head and the body. The head is the status and then each header's name and value, one per line. A body never enters
@@ -7,6 +7,8 @@
 use js_sys::{Array, Object, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CryptoKey, Headers, Response, ResponseInit, SubtleCrypto};
+
+use crate::crypto::derive::DerivedKey;
 
 use super::{
     pending::{Deadline, Waiter},
@@ -73,6 +75,36 @@ fn parse_response(plain: &Uint8Array) -> Result<Response, JsValue> {
     Response::new_with_opt_buffer_source_and_init((!is_null_body_status(status)).then_some(&body), &init)
 }
 
+/// Seals a text: the nonce, then the cipher.
+pub(super) async fn seal_text(
+    waiter: &Waiter,
+    key: &DerivedKey,
+    text: &str,
+    deadline: Deadline,
+) -> Result<Vec<u8>, JsValue> {
+    let nonce = sys::random::<NONCE_BYTES>();
+    let key = import_raw_key(waiter, key, "encrypt", deadline).await?;
+    let plain = Uint8Array::from(text.as_bytes());
+    let cipher = subtle().encrypt_with_object_and_buffer_source(&gcm(&nonce), &key, &plain);
+    let cipher = waiter.value(cipher.map(JsValue::from), deadline).await?;
+    Ok(concat(&nonce, &Uint8Array::new(&cipher)).to_vec())
+}
+
+/// Opens a sealed text with one key. Returns `None` if the key does not fit.
+pub(super) async fn open_text(
+    waiter: &Waiter,
+    key: &DerivedKey,
+    sealed: &[u8],
+    deadline: Deadline,
+) -> Result<Option<String>, JsValue> {
+    let Some((nonce, cipher)) = sealed.split_at_checked(NONCE_BYTES) else { return Ok(None) };
+    let key = import_raw_key(waiter, key, "decrypt", deadline).await?;
+    let cipher = Uint8Array::from(cipher);
+    let plain = subtle().decrypt_with_object_and_buffer_source(&gcm(nonce), &key, &cipher);
+    let Ok(plain) = waiter.value(plain.map(JsValue::from), deadline).await else { return Ok(None) };
+    Ok(String::from_utf8(Uint8Array::new(&plain).to_vec()).ok())
+}
+
 async fn import_key(
     waiter: &Waiter,
     key: &str,
@@ -80,7 +112,16 @@ async fn import_key(
     deadline: Deadline,
 ) -> Result<CryptoKey, JsValue> {
     let bytes = base16ct::lower::decode_vec(key).map_err(|_| js_sys::Error::new("not a key in hex"))?;
-    let bytes = Uint8Array::from(bytes.as_slice());
+    import_raw_key(waiter, &bytes, usage, deadline).await
+}
+
+async fn import_raw_key(
+    waiter: &Waiter,
+    key: &[u8],
+    usage: &str,
+    deadline: Deadline,
+) -> Result<CryptoKey, JsValue> {
+    let bytes = Uint8Array::from(key);
     let usages = Array::of1(&JsValue::from_str(usage));
     let key = subtle().import_key_with_str("raw", &bytes, "AES-GCM", false, &usages);
     Ok(waiter.value(key.map(JsValue::from), deadline).await?.unchecked_into())

@@ -118,6 +118,13 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::SetUp
         | Endpoint::LogIn
         | Endpoint::Reauthenticate
+        | Endpoint::FinishLogIn
+        | Endpoint::ReadFactors
+        | Endpoint::BeginTotp
+        | Endpoint::RemoveTotp
+        | Endpoint::ConfirmTotp
+        | Endpoint::RenewRecoveryCodes
+        | Endpoint::RemoveFactors
         | Endpoint::ListUsers
         | Endpoint::ReadNames
         | Endpoint::ReadUser

@@ -51,6 +51,10 @@ pub enum ForbiddenBy {
     InvalidHook,
     /// The last active admin cannot be demoted, disabled or deleted.
     LastAdmin,
+    /// The user's last second factor cannot be removed, because the deployment requires one.
+    LastFactor,
+    /// A user without a second factor cannot become an admin, because the deployment requires one of admins.
+    SecondFactorMissing,
     /// The user has the maximum number of tokens.
     TokenLimit,
 }
@@ -167,6 +171,9 @@ pub struct Problem<'a> {
     /// The approval that is required.
     #[serde(flatten)]
     pub approval: Option<ApprovalMembers<'a>>,
+    /// The second step of a sign-in.
+    #[serde(flatten)]
+    pub second_step: Option<SecondStep<'a>>,
     /// The path of the login page, with the return path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login_url: Option<&'a str>,
@@ -185,6 +192,19 @@ pub struct ApprovalMembers<'a> {
     /// The URL at which a person decides.
     pub approve_url: String,
     /// The time at which the approval expires.
+    pub expires_at: String,
+}
+
+/// The second step of a sign-in whose first step, the password, is done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecondStep<'a> {
+    /// The ticket, which the client sends with the second step.
+    pub ticket: &'a str,
+    /// What the user can sign in with; `None` if the user has to enroll a factor first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<&'a [&'static str]>,
+    /// The time at which the ticket ends.
     pub expires_at: String,
 }
 
@@ -235,6 +255,8 @@ impl ForbiddenBy {
             Self::Unavailable => "unavailable",
             Self::InvalidHook => "invalid_hook",
             Self::LastAdmin => "last_admin",
+            Self::LastFactor => "last_factor",
+            Self::SecondFactorMissing => "second_factor_missing",
             Self::TokenLimit => "token_limit",
         }
     }
@@ -245,6 +267,12 @@ impl ForbiddenBy {
             Self::Unavailable => "the policy gave no valid answer: send the request again later",
             Self::LastAdmin => {
                 "the last active admin cannot be demoted, disabled or deleted: make another admin first"
+            }
+            Self::LastFactor => {
+                "a second factor is required here: enroll another one before you remove the last one"
+            }
+            Self::SecondFactorMissing => {
+                "admins need a second factor here: the user has to enroll one before becoming an admin"
             }
             Self::TokenLimit => "token limit reached (100 live): revoke one first",
         }
@@ -346,6 +374,7 @@ impl Fault {
             safe_to_retry: None,
             answered: None,
             approval: None,
+            second_step: None,
             login_url: None,
             detail: None,
             request_id,

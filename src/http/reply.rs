@@ -53,6 +53,8 @@ pub enum EarlyResponse {
     Failed(Fault),
     /// A machine's request that a person must approve first.
     ApprovalRequired(PendingApproval),
+    /// A sign-in whose password was right, and that needs a second factor.
+    SecondFactor(PendingSignIn),
     /// A complete response from the external policy or from a hook.
     PolicyResponse(Reply),
     /// The user is at the login page with a live session: a redirect to this return path.
@@ -70,12 +72,27 @@ pub struct PendingApproval {
     pub expires_at: Timestamp,
 }
 
+/// A sign-in whose password was right.
+#[derive(Clone, Debug)]
+pub struct PendingSignIn {
+    /// The ticket for the next step.
+    pub ticket: String,
+    /// What the user can sign in with; `None` if the user has to enroll a factor first.
+    pub methods: Option<Vec<&'static str>>,
+    /// The time at which the ticket ends.
+    pub expires_at: Timestamp,
+}
+
 impl EarlyResponse {
     /// Checks whether this refuses the request. A redirect away from the login page is not a refusal.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Rejected(_) | Self::Failed(_) | Self::ApprovalRequired(_) | Self::PolicyResponse(_) => true,
+            Self::Rejected(_)
+            | Self::Failed(_)
+            | Self::ApprovalRequired(_)
+            | Self::SecondFactor(_)
+            | Self::PolicyResponse(_) => true,
             Self::SignedIn(_) => false,
         }
     }

@@ -28,14 +28,11 @@ pub mod key_claim;
 pub mod ledger;
 pub mod settings;
 
-use std::fmt;
-
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::{
     base::encoding,
-    crypto::secret::Secret,
+    crypto::derive::KeyDerivation,
     http::{
         header_filter::ForwardedRequest,
         problem::Rejection,
@@ -49,8 +46,8 @@ use crate::{
 pub struct Key(String);
 
 /// Derives the keys that encrypt stored responses.
-#[derive(Clone)]
-pub struct SealingKeys(Vec<Hmac<Sha256>>);
+#[derive(Clone, Debug)]
+pub struct SealingKeys(KeyDerivation);
 
 impl Key {
     /// Returns the key from the headers of a request, if there is one.
@@ -126,7 +123,9 @@ pub fn fingerprint_without_host(request: &Request<'_>, target: &str, body: &str)
 fn hash_parts(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
-        update_with(part, |bytes| hash.update(bytes));
+        // With the length of each part, different lists of parts give different input.
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part.as_bytes());
     }
     encoding::hex(&hash.finalize())
 }
@@ -155,41 +154,18 @@ pub fn head<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a str)>) 
 }
 
 impl SealingKeys {
-    /// Builds this from the current and the previous secret.
+    /// Builds this from the keys that `AUTH_SECRET` gives.
     #[must_use]
-    pub fn new(current: &Secret, previous: Option<&Secret>) -> Self {
-        let keyed = |secret: &Secret| {
-            // HMAC accepts a key of any length, so the fallback is never used.
-            Hmac::new_from_slice(secret.expose())
-                .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()))
-        };
-        Self(std::iter::once(current).chain(previous).map(keyed).collect())
+    pub fn new(derivation: KeyDerivation) -> Self {
+        Self(derivation)
     }
 
     /// Returns the keys for a response, in hex: first the key that encrypts it, then keys of the previous secret.
     #[must_use]
     pub fn keys(&self, scope: &str, Key(key): &Key) -> Vec<String> {
-        let key = |mac: &Hmac<Sha256>| {
-            let mut mac = mac.clone();
-            for part in ["vestibule/idempotency/1", scope, key] {
-                update_with(part, |bytes| mac.update(bytes));
-            }
-            encoding::hex(&mac.finalize().into_bytes())
-        };
-        self.0.iter().map(key).collect()
+        let keys = self.0.keys(&["vestibule/idempotency/1", scope, key]);
+        keys.iter().map(|key| encoding::hex(key)).collect()
     }
-}
-
-impl fmt::Debug for SealingKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealingKeys({})", self.0.len())
-    }
-}
-
-/// Hashes the length of a part and then the part, so that different lists of parts give different input.
-fn update_with(part: &str, mut update: impl FnMut(&[u8])) {
-    update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-    update(part.as_bytes());
 }
 
 /// Checks whether a runtime joined two header lines to this value: both trimmed, with `, ` between them.

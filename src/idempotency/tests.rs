@@ -1,4 +1,5 @@
 use super::*;
+use crate::crypto::secret::Secret;
 use crate::routing::rule::Hold;
 
 #[test]
@@ -124,11 +125,11 @@ fn different_owners_have_different_encryption_keys() {
     let secret = |text: &str| Secret::parse(text).expect("a secret");
     let (new, old) = (secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), secret("Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk"));
     let key = |text: &str| Key(text.to_owned());
-    let seals = SealingKeys::new(&new, Some(&old));
+    let seals = SealingKeys::new(KeyDerivation::new(&new, Some(&old)));
     let keys = seals.keys("user:a:b", &key("c"));
     assert_eq!(keys.len(), 2);
     assert_ne!(keys, seals.keys("user:a", &key("b:c")));
-    assert_eq!(SealingKeys::new(&old, None).keys("user:a:b", &key("c")), keys[1..]);
+    assert_eq!(SealingKeys::new(KeyDerivation::new(&old, None)).keys("user:a:b", &key("c")), keys[1..]);
 }
 
 #[test]

@@ -9,16 +9,32 @@ pub use super::isolate::Isolate;
 pub use super::kv::Kv;
 pub use super::objects::ObjectCalls;
 pub use super::request_body::{BodyError, BodyWasRead, HashedBody, ReadBody, RequestBody};
-pub use super::sealing::{SealedAnswers, SealedBody, Sealing, StoredAnswer};
+pub use super::sealing::{OpenedText, SealedAnswers, SealedBody, SealedTexts, Sealing, StoredAnswer};
 pub use super::upstream::{Buffered, BufferedResponse, UpstreamCalls, UpstreamRequest, UpstreamResponse};
 
 /// All capabilities together. A function that needs fewer can ask for fewer.
 pub trait Effects:
-    UpstreamCalls + ObjectCalls + RequestBody + SealedAnswers + ExternalCalls + Kv + Isolate + DryRuns
+    UpstreamCalls
+    + ObjectCalls
+    + RequestBody
+    + SealedAnswers
+    + SealedTexts
+    + ExternalCalls
+    + Kv
+    + Isolate
+    + DryRuns
 {
 }
 
 impl<T> Effects for T where
-    T: UpstreamCalls + ObjectCalls + RequestBody + SealedAnswers + ExternalCalls + Kv + Isolate + DryRuns
+    T: UpstreamCalls
+        + ObjectCalls
+        + RequestBody
+        + SealedAnswers
+        + SealedTexts
+        + ExternalCalls
+        + Kv
+        + Isolate
+        + DryRuns
 {
 }

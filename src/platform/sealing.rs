@@ -1,11 +1,11 @@
-//! Stored answers, encrypted.
+//! Stored answers and secrets, encrypted.
 
 use super::{
     objects::ObjectCalls,
     store::Object,
     upstream::{Buffered, UpstreamCalls, UpstreamResponse},
 };
-use crate::http::problem::Fault;
+use crate::{crypto::derive::DerivedKey, http::problem::Fault};
 
 /// Stored answers, encrypted.
 #[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
@@ -30,6 +30,30 @@ pub trait SealedAnswers: ObjectCalls + UpstreamCalls {
         keys: &[String],
         stored: StoredAnswer<'_, Self::Attachment>,
     ) -> Result<Option<UpstreamResponse<Self::Response>>, Fault>;
+}
+
+/// Secrets that are stored encrypted, as texts.
+#[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
+pub trait SealedTexts {
+    /// Encrypts a text with AES-256-GCM. The same text gives another result each time.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`].
+    async fn seal_text(&self, key: &DerivedKey, text: &str) -> Result<String, Fault>;
+
+    /// Decrypts a text. Returns `None` if none of the keys opens it.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`].
+    async fn open_text(&self, keys: &[DerivedKey], sealed: &str) -> Result<Option<OpenedText>, Fault>;
+}
+
+/// A decrypted text.
+pub struct OpenedText {
+    /// The text.
+    pub text: String,
+    /// Whether it was encrypted with another key than the first: it should be encrypted again.
+    pub has_stale_key: bool,
 }
 
 /// How a response is encrypted and stored.

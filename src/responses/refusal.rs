@@ -106,6 +106,10 @@ pub fn respond_early<'a>(
             let PendingApproval { id, approve_url, expires_at } = &approval;
             return (response::unconfirmed(id, approve_url, *expires_at, context), None);
         }
+        EarlyResponse::SecondFactor(pending) => {
+            event.decision = response::pending_rejection(&pending).problem("").error;
+            return (response::second_factor_needed(&pending, context), None);
+        }
         EarlyResponse::PolicyResponse(reply) => {
             event.decision = "policy_answered";
             return (reply, None);

@@ -12,8 +12,8 @@ use crate::{
     http::{
         cookie, header_filter,
         path::fold,
-        problem::{ApprovalMembers, BotCheck, Fault, ForbiddenBy, Problem, RateLimit, Rejection},
-        reply::{HeaderEdits, Reply},
+        problem::{ApprovalMembers, BotCheck, Fault, ForbiddenBy, Problem, RateLimit, Rejection, SecondStep},
+        reply::{HeaderEdits, PendingSignIn, Reply},
         request::{Headers, Request},
     },
     redirects::return_path,
@@ -42,6 +42,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         // RFC 9110 §11.6.1: every 401 has a challenge.
         Rejection::Unauthorized(_)
         | Rejection::InvalidCredentials
+        | Rejection::SecondFactorRequired
         | Rejection::EmailMismatch
         | Rejection::InvalidSignature(_) => {
             reply.headers.push(("www-authenticate", "Bearer".to_owned()));
@@ -73,6 +74,8 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         Rejection::AmbiguousPath
         | Rejection::InvalidToken
         | Rejection::InviteUnusable
+        | Rejection::SecondFactorEnrollmentRequired
+        | Rejection::TicketUnusable
         | Rejection::AlreadySetUp
         | Rejection::EmailTaken
         | Rejection::ForbiddenOrigin { .. }
@@ -111,6 +114,33 @@ pub fn unconfirmed(id: &str, approve_url: &str, expires_at: Timestamp, context: 
     // A person needs some time to decide.
     reply.headers.push(("retry-after", "5".to_owned()));
     reply
+}
+
+/// Returns the reply to a right password that needs a second factor.
+#[must_use]
+pub fn second_factor_needed(pending: &PendingSignIn, context: ProblemContext<'_>) -> Reply {
+    let rejection = pending_rejection(pending);
+    let mut document = rejection.problem(context.request_id);
+    document.second_step = Some(SecondStep {
+        ticket: &pending.ticket,
+        methods: pending.methods.as_deref(),
+        expires_at: pending.expires_at.to_string(),
+    });
+    let mut reply = problem(document, context);
+    if rejection == Rejection::SecondFactorRequired {
+        reply.headers.push(("www-authenticate", "Bearer".to_owned()));
+    }
+    reply
+}
+
+/// Returns the rejection of a sign-in that needs a second factor.
+#[must_use]
+pub fn pending_rejection(pending: &PendingSignIn) -> Rejection {
+    if pending.methods.is_some() {
+        Rejection::SecondFactorRequired
+    } else {
+        Rejection::SecondFactorEnrollmentRequired
+    }
 }
 
 /// Returns the reply for a fault.

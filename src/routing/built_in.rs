@@ -87,6 +87,20 @@ pub enum Endpoint {
     LogIn,
     /// `POST /api/auth/reauthenticate`
     Reauthenticate,
+    /// `POST /api/auth/factor`: the second step of a sign-in
+    FinishLogIn,
+    /// `GET /api/auth/factors`
+    ReadFactors,
+    /// `POST /api/auth/factors/totp`
+    BeginTotp,
+    /// `DELETE /api/auth/factors/totp`
+    RemoveTotp,
+    /// `POST /api/auth/factors/totp/confirm`
+    ConfirmTotp,
+    /// `POST /api/auth/factors/recovery-codes`
+    RenewRecoveryCodes,
+    /// `DELETE /api/users/{id}/factors`
+    RemoveFactors,
     /// `GET /api/users`
     ListUsers,
     /// `GET /api/users/names`
@@ -282,11 +296,18 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::SetUp, "POST", "/api/auth/setup", Access::Public, "vestibule.setup", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::LogIn, "POST", "/api/auth/login", Access::Public, "vestibule.login", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::Reauthenticate, "POST", "/api/auth/reauthenticate", Access::UserInPerson, "vestibule.reauthenticate", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::FinishLogIn, "POST", "/api/auth/factor", Access::Public, "vestibule.login.factor", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::ReadFactors, "GET", "/api/auth/factors", Access::UserInPerson, "vestibule.factors.read", Requirement::Accounts),
+    route(Endpoint::BeginTotp, "POST", "/api/auth/factors/totp", Access::Optional, "vestibule.factors.totp.begin", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::RemoveTotp, "DELETE", "/api/auth/factors/totp", Access::UserInPerson, "vestibule.factors.totp.remove", Requirement::Accounts).changing_state(),
+    route(Endpoint::ConfirmTotp, "POST", "/api/auth/factors/totp/confirm", Access::Optional, "vestibule.factors.totp.confirm", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::RenewRecoveryCodes, "POST", "/api/auth/factors/recovery-codes", Access::UserInPerson, "vestibule.factors.recovery_codes", Requirement::Accounts).changing_state(),
     route(Endpoint::ListUsers, "GET", "/api/users", Access::AdminInPerson, "vestibule.users.list", Requirement::Accounts),
     route(Endpoint::ReadNames, "GET", "/api/users/names", Access::Authenticated, "vestibule.users.names", Requirement::Accounts),
     route(Endpoint::ReadUser, "GET", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.read", Requirement::Accounts),
     route(Endpoint::ChangeUser, "PATCH", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.change", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::DeleteUser, "DELETE", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.delete", Requirement::Accounts).changing_state(),
+    route(Endpoint::RemoveFactors, "DELETE", "/api/users/{id}/factors", Access::AdminInPerson, "vestibule.users.factors.remove", Requirement::Accounts).changing_state(),
     route(Endpoint::ListInvites, "GET", "/api/invites", Access::AdminInPerson, "vestibule.invites.list", Requirement::Accounts),
     route(Endpoint::CreateInvite, "POST", "/api/invites", Access::AdminInPerson, "vestibule.invites.create", Requirement::Accounts).with_body().changing_state().creating(),
     route(Endpoint::ChangeInvite, "PATCH", "/api/invites/{id}", Access::AdminInPerson, "vestibule.invites.change", Requirement::Accounts).with_body().changing_state(),

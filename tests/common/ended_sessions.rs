@@ -1,5 +1,5 @@
 use vestibule::{
-    accounts::{Invite, NewUser, Status, User, Write},
+    accounts::{Invite, NewUser, Status, User, Write, settings::RequiredFactor},
     crypto::jwt::claims::SessionIds,
     identity::author::Refusal,
     sessions::{cookies::mint, registry},
@@ -190,7 +190,12 @@ fn a_demoted_admin_cannot_end_sessions_of_others() {
     {
         for path in ["/api/sessions?user=root", "/api/sessions/ses_root?user=root"] {
             let gateway = TestGateway::new();
-            let change = Write::ChangeUser { id: "bee".into(), role: Some(role), active: Some(active) };
+            let change = Write::ChangeUser {
+                id: "bee".into(),
+                role: Some(role),
+                active: Some(active),
+                required: RequiredFactor::Nobody,
+            };
             let changed = gateway.write("root", "ses_root", change);
             assert!(matches!(changed, accounts::Reply::UserStatus(_)), "{changed:?}");
             let refused = gateway.call("DELETE", path, BEE);

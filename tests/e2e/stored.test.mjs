@@ -5,9 +5,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { devicesOf } from "../support/factors.mjs";
 import { assertProblem } from "../support/gateway.mjs";
 import { ANONYMOUS, callerOf, PASSWORD } from "../support/people.mjs";
-import { deliver, openDeployment, restore, STORED } from "../support/stored.mjs";
+import { deliver, MADE_AT, openDeployment, restore, STORED } from "../support/stored.mjs";
 import { trackSecret } from "../support/tokens.mjs";
 
 const stored = readdirSync(STORED).filter((name) => /^\d+$/.test(name));
@@ -136,6 +137,13 @@ for (const number of stored) {
         JSON.stringify(chains),
       );
       assert.ok(chains.reduce((sum, { rows }) => sum + rows, 0) >= known.rows);
+    });
+
+    test("users can enroll a second factor", async () => {
+      const devices = devicesOf(call, MADE_AT + 30);
+      const app = await devices.enroll(ada);
+      const ticket = await devices.ticket("ada");
+      await expectStatus(200, devices.finish({ ticket, code: app.code() }));
     });
 
     test("rate limits keep their counts", async () => {

@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Call,
-    users::{new_user, role, signed_in, write},
+    second_step::{self, SignedUp},
+    users::{new_user, role, write},
 };
 use crate::{
     accounts::{self, Accounts, Command, Invite, Status, Write},
@@ -115,14 +116,17 @@ pub(super) async fn redeem<E: Effects>(
     // Counted only now, so that a client without an invite cannot lock out an email address.
     limiter::check(effects, BY_ACCOUNT, &email).await?;
     let new = new_user(effects, email, name, password)?;
-    let (id, command) = (new.id.clone(), Command::Redeem(hash(token), new));
+    let (id, stored_password) = (new.id.clone(), new.password.clone());
+    let command = Command::Redeem(hash(token), new);
     // If the store does not respond, it is unknown whether the invite was redeemed. This fault has its own code.
     match effects
         .call_object::<Accounts>(accounts::NAME, &command)
         .await
         .map_err(|_| Fault::InviteRedeemFailed)?
     {
-        accounts::Reply::UserStatus(user_status) => signed_in(call, effects, id, user_status, 201).await,
+        accounts::Reply::UserStatus(user_status) => {
+            second_step::after_sign_up(call, effects, SignedUp { id, stored_password, user_status }).await
+        }
         accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
         accounts::Reply::EmailMismatch => Err(Rejection::EmailMismatch.into()),
         _ => Err(Fault::Internal.into()),

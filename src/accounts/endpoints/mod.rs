@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `me.rs` | `/api/auth/me`, `/api/auth/logout` |
 //! | `users.rs` | `/api/auth/setup`, `/api/auth/login`, `/api/users` |
+//! | `second_step.rs` | `/api/auth/factor`, and whether a sign-in needs it |
+//! | `factors.rs` | `/api/auth/factors`, `/api/users/{id}/factors` |
 //! | `names.rs` | `/api/users/names` |
 //! | `reauthentication.rs` | `/api/auth/reauthenticate`: a signed-in user proves again that they are present |
 //! | `invites.rs` | `/api/invites` |
@@ -12,16 +14,19 @@
 //! | `delegation.rs` | tokens that are made with a token |
 
 mod delegation;
+mod factors;
 mod invites;
 mod me;
 mod names;
 mod reauthentication;
+mod second_step;
 mod sessions;
 mod tokens;
 mod users;
 
 use super::{login::LoginContext, settings::Settings};
 use crate::{
+    base::outline::outlined,
     http::{
         problem::{Fault, Rejection},
         reply::EarlyResponse,
@@ -77,6 +82,13 @@ pub async fn answer<E: Effects>(
         Endpoint::SetUp => users::set_up(call, effects).await,
         Endpoint::LogIn => users::log_in(call, effects).await,
         Endpoint::Reauthenticate => reauthentication::renew(call, effects).await,
+        Endpoint::FinishLogIn => outlined(second_step::finish(call, effects)).await,
+        Endpoint::ReadFactors => outlined(factors::read(call, effects)).await,
+        Endpoint::BeginTotp => outlined(factors::begin_totp(call, effects)).await,
+        Endpoint::ConfirmTotp => outlined(factors::confirm_totp(call, effects)).await,
+        Endpoint::RemoveTotp => outlined(factors::remove_totp(call, effects)).await,
+        Endpoint::RenewRecoveryCodes => outlined(factors::renew_recovery_codes(call, effects)).await,
+        Endpoint::RemoveFactors => outlined(factors::remove_all(call, effects)).await,
         Endpoint::ListUsers => users::list(call, effects).await,
         Endpoint::ReadNames => names::read(call, effects).await,
         Endpoint::ReadUser => users::read(call, effects).await,

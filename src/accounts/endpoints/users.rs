@@ -5,12 +5,16 @@
 
 use serde::Serialize;
 
-use super::Call;
+use super::{
+    Call,
+    second_step::{self, SignedUp},
+};
 use crate::{
     accounts::{
         self, Account, Accounts, AccountsMemory, Command, NewUser, User, Write,
         login::{self, AuthenticatedUser, LoginContext},
     },
+    base::outline::outlined,
     crypto::password,
     guards::limiter::{self, Limiter},
     http::{
@@ -63,9 +67,12 @@ pub(super) async fn set_up<E: Effects>(
     let name = form.name("name")?.map(str::to_owned);
     token.compare(form.text("setupToken")?).map_err(|_| Rejection::InvalidCredentials)?;
     let new = new_user(effects, email, name, password)?;
-    let (id, command) = (new.id.clone(), Command::SetUp(new));
+    let (id, stored_password) = (new.id.clone(), new.password.clone());
+    let command = Command::SetUp(new);
     match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
-        accounts::Reply::UserStatus(user_status) => signed_in(call, effects, id, user_status, 201).await,
+        accounts::Reply::UserStatus(user_status) => {
+            second_step::after_sign_up(call, effects, SignedUp { id, stored_password, user_status }).await
+        }
         accounts::Reply::AlreadySetUp => Err(Rejection::AlreadySetUp.into()),
         _ => Err(Fault::Internal.into()),
     }
@@ -80,8 +87,8 @@ pub(super) async fn log_in<E: Effects>(
     let form = call.form(&["email", "password"])?;
     let email = form.email("email")?;
     let password = form.text("password")?;
-    let Account { id, status: user_status, .. } = check_password(call, effects, email, password).await?;
-    signed_in(call, effects, id, user_status, 200).await
+    let account = check_password(call, effects, email, password).await?;
+    outlined(second_step::after_password(call, effects, account)).await
 }
 
 /// Counts an attempt to sign in by the client's address.
@@ -158,7 +165,8 @@ pub(super) async fn change<E: Effects>(
     if role.is_none() && active.is_none() {
         return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
     }
-    let command = Write::ChangeUser { id: id.clone(), role, active };
+    let required = call.cx.accounts.required_factor;
+    let command = Write::ChangeUser { id: id.clone(), role, active, required };
     apply_status(call.cx.login, effects, &id, write(call, effects, command).await?).await?;
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
     let set = [role.map(Role::name), active.map(|active| if active { "active" } else { "disabled" })];
@@ -204,6 +212,9 @@ async fn apply_status<E: Effects>(
         accounts::Reply::UserStatus(user_status) => user_status,
         accounts::Reply::NotFound => return Err(Rejection::NotFound.into()),
         accounts::Reply::LastAdmin => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::LastAdmin).into()),
+        accounts::Reply::SecondFactorMissing => {
+            return Err(Rejection::ForbiddenPolicy(ForbiddenBy::SecondFactorMissing).into());
+        }
         _ => return Err(Fault::Internal.into()),
     };
     let (version, is_disabled) = (user_status.version, !user_status.active);

@@ -23,7 +23,7 @@ fn all_tables(store: &Sqlite) -> String {
     tables.map(|select| format!("{:?}", store.run(select, &[]).expect("rows"))).concat()
 }
 
-fn token(id: &str, prefix: &str, owner: &str, expires_at: Option<i64>) -> Token {
+pub(in crate::accounts) fn token(id: &str, prefix: &str, owner: &str, expires_at: Option<i64>) -> Token {
     Token {
         id: id.into(),
         name: "a token".into(),
@@ -75,6 +75,7 @@ fn each_write() -> Vec<Write> {
         Write::RevokeToken("tok_root".into()),
         Write::TakeOverToken("tok_root".into()),
         Write::AuthorizeEndingSessions("root".into()),
+        Write::Factor(FactorWrite::RemoveAll("root".into())),
     ]
 }
 

@@ -203,6 +203,14 @@ fn reports_each_mistake_by_name() {
             json!({"SESSION": {"check": "token", "login": "accounts"}}),
             "SESSION.login: \"accounts\" requires check = \"registry\"",
         ),
+        (
+            json!({"SESSION": {"login": "accounts", "require_second_factor": "users"}}),
+            "SESSION.require_second_factor: expected one of \"nobody\", \"admins\", \"everybody\", found \"users\"",
+        ),
+        (
+            json!({"SESSION": {"login": "upstream", "require_second_factor": "admins"}}),
+            "SESSION.require_second_factor: requires SESSION.login = \"accounts\"",
+        ),
         (json!({"CREDENTIALS": "mul_"}), "CREDENTIALS: expected a list of credentials, found a string"),
         (json!({"CREDENTIALS": [{"prefix": "a_", "kind": "user"}]}), "CREDENTIALS[0].machine: expected"),
         (

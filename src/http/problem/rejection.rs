@@ -31,6 +31,12 @@ pub enum Rejection {
     ForbiddenScope(OutOfScope),
     /// The credentials are wrong.
     InvalidCredentials,
+    /// The password was right, and a second factor is needed.
+    SecondFactorRequired,
+    /// The password was right, and the user has to enroll a second factor first.
+    SecondFactorEnrollmentRequired,
+    /// The ticket was used, has expired, is unknown, or its user has changed.
+    TicketUnusable,
     /// The text is not an invite token in form.
     InvalidToken,
     /// The invite is for another e-mail address, or the address already has an account.
@@ -138,6 +144,24 @@ impl Rejection {
                 Some(part.detail()),
             ),
             Self::InvalidCredentials => (401, "invalid_credentials", "invalid credentials", None),
+            Self::SecondFactorRequired => (
+                401,
+                "second_factor_required",
+                "a second factor is needed to sign in",
+                Some("finish the sign-in with ticket and a code, within five minutes"),
+            ),
+            Self::SecondFactorEnrollmentRequired => (
+                403,
+                "second_factor_enrollment_required",
+                "a second factor is required here: enroll one to sign in",
+                Some("enroll a factor with ticket, within five minutes; then sign in again"),
+            ),
+            Self::TicketUnusable => (
+                410,
+                "ticket_unusable",
+                "this sign-in has expired, was finished or is no longer valid: sign in again",
+                None,
+            ),
             Self::InvalidToken => (400, "invalid_token", "invalid invite token: open the whole link", None),
             Self::EmailMismatch => {
                 (401, "email_mismatch", "this invite is not valid for this e-mail address", None)
@@ -276,6 +300,7 @@ impl Rejection {
             safe_to_retry,
             answered,
             approval: None,
+            second_step: None,
             login_url: None,
             detail,
             request_id,

@@ -1,0 +1,278 @@
+//! `/api/auth/factor`: the second step of a sign-in, and the decision whether it is needed.
+//!
+//! 1. A user with a second factor gets a ticket for their password (401 `second_factor_required`), and a session for the
+//!    ticket and a code.
+//! 2. A user who needs a factor and has none gets a ticket that is good for enrolling one
+//!    (403 `second_factor_enrollment_required`), and no session before that.
+//! 3. Attempts are counted by address and by account before a code is compared. Only a client with a ticket, which knows
+//!    the password, can reach the limits of an account.
+
+use serde::Serialize;
+
+use super::{Call, users::signed_in};
+use crate::{
+    accounts::{
+        self, Account, Accounts, Command,
+        factors::{
+            FactorCommand, FactorReply, Proof, Ticket, TotpState, UsedStep, recovery,
+            ticket::{self, Purpose},
+            totp::{TotpSecret, is_code},
+        },
+    },
+    guards::limiter::{self, Limiter},
+    http::{
+        form::Form,
+        problem::{Fault, RateLimit, Rejection},
+        reply::{EarlyResponse, PendingSignIn},
+    },
+    identity::{
+        call::{EndpointResponse, json},
+        principal::Role,
+    },
+    platform::effects::{Effects, OpenedText},
+    sessions::registry::UserStatus,
+};
+
+/// A user whose account was just made.
+pub(super) struct SignedUp {
+    /// The user's id.
+    pub(super) id: String,
+    /// The password, as it is stored.
+    pub(super) stored_password: String,
+    /// The user's status.
+    pub(super) user_status: UserStatus,
+}
+
+/// Continues a sign-in whose password was right: with a session, or with a ticket for the next step.
+pub(super) async fn after_password<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    account: Account,
+) -> Result<EndpointResponse, EarlyResponse> {
+    let Account { id, password, status: user_status, factors } = account;
+    let needed = if factors.is_enrolled() {
+        Some((Purpose::SignIn, Some(factors.methods())))
+    } else if call.cx.accounts.required_factor.applies_to(user_status.role) {
+        Some((Purpose::Enrollment, None))
+    } else {
+        None
+    };
+    let Some((purpose, methods)) = needed else {
+        return signed_in(call, effects, id, user_status, 200).await;
+    };
+    let generation = ticket::generation(&password, &user_status);
+    let issued = issue(call, effects, &id, generation, purpose);
+    Err(EarlyResponse::SecondFactor(PendingSignIn {
+        ticket: issued.text,
+        methods,
+        expires_at: issued.ticket.expires_at,
+    }))
+}
+
+/// Continues after an account was made: with a session, or with a ticket to enroll a second factor.
+pub(super) async fn after_sign_up<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: SignedUp,
+) -> Result<EndpointResponse, EarlyResponse> {
+    let SignedUp { id, stored_password, user_status } = user;
+    if !call.cx.accounts.required_factor.applies_to(user_status.role) {
+        return signed_in(call, effects, id, user_status, 201).await;
+    }
+    let generation = ticket::generation(&stored_password, &user_status);
+    let issued = issue(call, effects, &id, generation, Purpose::Enrollment);
+    let reply = json(
+        201,
+        &MadeAccount {
+            user_id: &id,
+            role: Role::name(user_status.role),
+            enrollment: IssuedTicket {
+                ticket: &issued.text,
+                expires_at: issued.ticket.expires_at.to_string(),
+            },
+        },
+    );
+    Ok(EndpointResponse { reply, cookies: None, proved: Some(id), detail: None })
+}
+
+/// Finishes a sign-in with a code of an authenticator app or a recovery code.
+pub(super) async fn finish<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
+    limiter::check(effects, BY_ADDRESS, &call.request.client_group()).await?;
+    let form = call.form(&["ticket", "code", "recoveryCode"])?;
+    let offered = Offered::read(&form)?;
+    let ticket = call.cx.accounts.tickets.verify(form.text("ticket")?, Purpose::SignIn, call.meta.now)?;
+    count_attempt(effects, &ticket.user).await?;
+    let proof = match offered {
+        Offered::Code(code) => {
+            compare_code(call, effects, &ticket.user, TotpState::Confirmed, code).await?.map(Proof::Totp)
+        }
+        Offered::RecoveryCode(code) => recovery::hash(&ticket.user, code).map(Proof::RecoveryCode),
+    };
+    let proof = proof.ok_or(Rejection::InvalidCredentials)?;
+    let detail = proof.name();
+    let user = ticket.user.clone();
+    let user_status = use_proof(effects, ticket, proof).await?;
+    forget_attempts(effects, &user).await?;
+    let response = signed_in(call, effects, user, user_status, 200).await?;
+    let session = response.detail.clone().unwrap_or_default();
+    Ok(response.with_detail(format!("{session} {detail}")))
+}
+
+/// Counts an attempt of an account, before anything is compared.
+///
+/// # Errors
+/// [`Rejection::RateLimited`].
+pub(super) async fn count_attempt<E: Effects>(effects: &E, user: &str) -> Result<(), EarlyResponse> {
+    limiter::check(effects, BY_ACCOUNT, user).await?;
+    limiter::check(effects, BY_ACCOUNT_AND_DAY, user).await
+}
+
+/// Compares a code with a user's secret. Returns the step that it is the code of.
+pub(super) async fn compare_code<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: &str,
+    state: TotpState,
+    code: &str,
+) -> Result<Option<UsedStep>, EarlyResponse> {
+    let command = Command::Factor(FactorCommand::FindTotp(user.to_owned(), state));
+    let FactorReply::Totp(stored) = ask(effects, &command).await? else { return Err(Fault::Internal.into()) };
+    let Some(stored) = stored else { return Ok(None) };
+    let keys = call.cx.accounts.derivation.keys(&[SEALING, user]);
+    let Some(OpenedText { text, has_stale_key }) = effects.open_text(&keys, &stored.sealed).await? else {
+        let line = serde_json::json!({
+            "event": "totp_unreadable", "requestId": call.meta.request_id,
+            "detail": "AUTH_SECRET and AUTH_SECRET_PREVIOUS do not open a stored secret: an admin has to remove the user's factors",
+        });
+        effects.log(&line.to_string());
+        return Ok(None);
+    };
+    let secret = TotpSecret::from_base32(&text).ok_or(Fault::Internal)?;
+    let Some(step) = secret.matching_step(code, call.meta.now) else { return Ok(None) };
+    let resealed = if has_stale_key { Some(seal(call, effects, user, &secret).await?) } else { None };
+    Ok(Some(UsedStep { id: stored.id, step: step.0, resealed }))
+}
+
+/// Seals a user's secret under the current key.
+pub(super) async fn seal<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: &str,
+    secret: &TotpSecret,
+) -> Result<String, Fault> {
+    let keys = call.cx.accounts.derivation.keys(&[SEALING, user]);
+    effects.seal_text(keys.first().ok_or(Fault::Internal)?, &secret.to_base32()).await
+}
+
+/// Sends a command about second factors.
+pub(super) async fn ask<E: Effects>(effects: &E, command: &Command) -> Result<FactorReply, Fault> {
+    match effects.call_object::<Accounts>(accounts::NAME, command).await? {
+        accounts::Reply::Factor(reply) => Ok(reply),
+        _ => Err(Fault::Internal),
+    }
+}
+
+/// Parses a code of an authenticator app.
+pub(super) fn code(form: &Form) -> Result<Option<&str>, Rejection> {
+    let code = form.optional("code")?;
+    if code.is_none_or(is_code) {
+        Ok(code)
+    } else {
+        Err(Rejection::InvalidBody("code", "expected six digits"))
+    }
+}
+
+/// Deletes the counts of an account's attempts: a client with a right code is not guessing.
+async fn forget_attempts<E: Effects>(effects: &E, user: &str) -> Result<(), Fault> {
+    let (group, cleared) = limiter::clear(BY_ACCOUNT, user);
+    effects.call_object::<Limiter>(&group, &cleared).await.map(drop)
+}
+
+async fn use_proof<E: Effects>(
+    effects: &E,
+    ticket: Ticket,
+    proof: Proof,
+) -> Result<UserStatus, EarlyResponse> {
+    match ask(effects, &Command::Factor(FactorCommand::SignIn(ticket, proof))).await? {
+        FactorReply::SignedIn(user_status) => Ok(user_status),
+        FactorReply::TicketUnusable => Err(Rejection::TicketUnusable.into()),
+        FactorReply::Wrong => Err(Rejection::InvalidCredentials.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// A ticket and its signed text.
+struct Issued {
+    ticket: Ticket,
+    text: String,
+}
+
+fn issue<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: &str,
+    generation: String,
+    purpose: Purpose,
+) -> Issued {
+    let ticket = Ticket {
+        id: effects.new_id("tkt_"),
+        purpose,
+        user: user.to_owned(),
+        generation,
+        expires_at: call.meta.now.plus(ticket::LIFETIME),
+    };
+    Issued { text: call.cx.accounts.tickets.sign(&ticket), ticket }
+}
+
+/// What the client offers as a second factor.
+enum Offered<'a> {
+    Code(&'a str),
+    RecoveryCode(&'a str),
+}
+
+impl<'a> Offered<'a> {
+    fn read(form: &'a Form) -> Result<Self, Rejection> {
+        match (code(form)?, form.optional("recoveryCode")?) {
+            (Some(code), None) => Ok(Self::Code(code)),
+            (None, Some(code)) => Ok(Self::RecoveryCode(code)),
+            _ => Err(Rejection::InvalidBody("code", "expected either code or recoveryCode")),
+        }
+    }
+}
+
+impl Proof {
+    /// Returns the name, for the audit trail.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Totp(_) => "totp",
+            Self::RecoveryCode(_) => "recovery_code",
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MadeAccount<'a> {
+    user_id: &'a str,
+    role: &'static str,
+    #[serde(rename = "secondFactorEnrollment")]
+    enrollment: IssuedTicket<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IssuedTicket<'a> {
+    ticket: &'a str,
+    expires_at: String,
+}
+
+/// Names the key that seals a user's secret for codes.
+const SEALING: &str = "vestibule/totp/1";
+
+/// Attempts from one address.
+pub(super) const BY_ADDRESS: RateLimit = RateLimit { name: "factor-address", limit: 50, period: 300 };
+const BY_ACCOUNT: RateLimit = RateLimit { name: "factor-account", limit: 10, period: 900 };
+const BY_ACCOUNT_AND_DAY: RateLimit = RateLimit { name: "factor-daily", limit: 100, period: 86_400 };
