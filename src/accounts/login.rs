@@ -66,7 +66,7 @@ pub async fn open<E: Effects>(
     meta: RequestMeta<'_>,
 ) -> Result<Option<NewSession>, Fault> {
     let session_id = effects.new_id("ses_");
-    let expires_at = meta.now.plus(cx.sessions.policy.lifetime);
+    let expires_at = cx.sessions.policy.lifetime.expiry(meta.now, meta.now);
     if let Check::Registry { .. } = cx.sessions.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();
         let session = Session {
@@ -85,7 +85,7 @@ pub async fn open<E: Effects>(
     let Settings { policy, keys, .. } = cx.sessions;
     let ids = SessionIds { user: &user.user_id, session: &session_id };
     let token = cookies::mint(policy, keys, ids, meta.now).ok_or(Fault::Internal)?;
-    let mut cookies = browser.cookies.begin(policy, browser.context, &token, policy.lifetime);
+    let mut cookies = browser.cookies.begin(policy, browser.context, &token, meta.now);
     // The user has signed in, so the redirects that led here were not a loop.
     let cookie_header = request.headers.value("cookie").unwrap_or_default();
     let hops = RedirectCount::start_anew(cookie_header, &cx.site.hops_cookie, meta.now);

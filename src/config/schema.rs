@@ -74,6 +74,8 @@ pub const SESSION: &[Member] = &[
     open("domain", "a domain name"),
     given("lifetime", "a duration", "30d"),
     given("refresh_after", "a duration", "1d"),
+    open("max_lifetime", "a duration of at least 5m"),
+    open("idle", "a duration of at least 5m"),
     given("check", "\"registry\" or \"token\"", "registry"),
     given("check_ttl", "a duration up to 60s", "10s"),
     open("login", "\"accounts\" or \"upstream\""),

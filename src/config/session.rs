@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{parse::ParseContext, reader::Table, rules::RECENT};
 use crate::{
     accounts::{Accounts, settings::RequiredFactor},
-    crypto::jwt::claims::Expected,
+    crypto::jwt::claims::{Expected, STARTED_AT},
     guards::limiter::Limiter,
     http::{
         cookie::CookieName,
@@ -14,6 +14,7 @@ use crate::{
     platform::store::Object,
     sessions::{
         cookies,
+        lifetime::Lifetime,
         registry::Sessions,
         settings::{Check, Login},
     },
@@ -26,19 +27,7 @@ pub(super) fn parse(table: &Table<'_>, context: &ParseContext<'_>) -> Option<coo
     if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
         table.note("domain", "not allowed with a __Host- cookie");
     }
-    let lifetime = table.duration("lifetime");
-    if lifetime == Some(Duration::ZERO) {
-        table.note("lifetime", "expected more than 0s");
-    }
-    let refresh_after = table.duration("refresh_after");
-    if let (Some(lifetime), Some(refresh_after)) = (lifetime, refresh_after)
-        && refresh_after >= lifetime
-    {
-        table.note(
-            "refresh_after",
-            "expected less than SESSION.lifetime: otherwise sessions expire before they are refreshed",
-        );
-    }
+    let lifetime = lifetime(table);
     let leeway = table.duration("leeway");
     if leeway.is_some_and(|leeway| leeway > MAX_LEEWAY) {
         table.note("leeway", "expected 60s or less");
@@ -57,14 +46,37 @@ pub(super) fn parse(table: &Table<'_>, context: &ParseContext<'_>) -> Option<coo
         audience,
         leeway: leeway?,
     };
-    Some(cookies::Policy {
-        cookie: cookie?,
-        domain,
-        lifetime: lifetime?,
-        refresh_after: refresh_after?,
-        expected,
-        forward,
-    })
+    Some(cookies::Policy { cookie: cookie?, domain, lifetime: lifetime?, expected, forward })
+}
+
+/// Parses `lifetime`, `refresh_after`, `max_lifetime` and `idle`.
+fn lifetime(table: &Table<'_>) -> Option<Lifetime> {
+    let lifetime = table.duration("lifetime");
+    if lifetime == Some(Duration::ZERO) {
+        table.note("lifetime", "expected more than 0s");
+    }
+    let refresh_after = table.duration("refresh_after");
+    if let (Some(lifetime), Some(refresh_after)) = (lifetime, refresh_after)
+        && refresh_after >= lifetime
+    {
+        table.note(
+            "refresh_after",
+            "expected less than SESSION.lifetime: otherwise sessions expire before they are refreshed",
+        );
+    }
+    let (max_lifetime, idle) = (table.duration("max_lifetime"), table.duration("idle"));
+    if max_lifetime.is_some_and(|max| max < MIN_LIMIT) {
+        table.note("max_lifetime", "expected 5m or more");
+    }
+    if idle.is_some_and(|idle| idle < MIN_LIMIT) {
+        table.note("idle", "expected 5m or more: the time of the last use is accurate to two minutes");
+    }
+    if let (Some(max), Some(idle)) = (max_lifetime, idle)
+        && idle >= max
+    {
+        table.note("idle", "expected less than SESSION.max_lifetime: otherwise it has no effect");
+    }
+    Some(Lifetime { lifetime: lifetime?, refresh_after: refresh_after?, max_lifetime, idle })
 }
 
 /// Parses `check` and `check_ttl`.
@@ -145,6 +157,9 @@ pub(super) fn required_factor(table: &Table<'_>, login: Option<Login>) -> Option
     Some(required)
 }
 
+/// Minimum of `max_lifetime` and `idle`.
+const MIN_LIMIT: Duration = Duration::from_mins(5);
+
 const MAX_CHECK_TTL: Duration = Duration::from_mins(1);
 
 fn cookie_domain(text: &str, public: &[Origin]) -> Result<String, String> {
@@ -166,7 +181,7 @@ fn cookie_domain(text: &str, public: &[Origin]) -> Result<String, String> {
 
 fn claim_name(text: &str) -> Result<String, String> {
     match text {
-        "exp" | "iat" | "nbf" | "iss" | "aud" => {
+        "exp" | "iat" | "nbf" | "iss" | "aud" | STARTED_AT => {
             Err(format!("expected a claim that contains an id, found {text:?}"))
         }
         _ => non_empty(text),

@@ -62,7 +62,7 @@ fn accepts_the_minimal_configuration() {
     let config = parse_with(&json!({})).expect("valid");
     assert!(!config.site.development);
     assert_eq!(config.sessions.policy.cookie.as_str(), "mk_session");
-    assert_eq!(config.sessions.policy.lifetime.as_secs(), 30 * 86_400);
+    assert_eq!(config.sessions.policy.lifetime.lifetime.as_secs(), 30 * 86_400);
     assert_eq!(config.rules.exact("GET", "/login").map(|rule| rule.access), Some(Access::Public));
     assert_eq!(config.site.hops_cookie.as_str(), "mk_session_hops");
 }

@@ -106,9 +106,11 @@ pub async fn identify<E: Effects>(
     let (mut role, mut authenticated_at) = (None, None);
     let has_registry = config.sessions.check != Check::Token;
     if has_registry && freshness != Freshness::NotNeeded {
-        while let SessionStatus::User(live) = &cookies.status {
+        while let SessionStatus::User(live) = &mut cookies.status {
             match lookup.session(live.claims.ids()).await {
                 Ok(Some(found)) => {
+                    // The registry knows the sign-in better than a token that was issued later.
+                    live.claims.started_at = live.claims.started_at.min(found.created_at);
                     (role, authenticated_at) = (Some(found.role), Some(found.authenticated_at));
                     break;
                 }
@@ -303,11 +305,12 @@ impl<E: Effects> Lookup<'_, E> {
 
     /// Asks the registry for a session, and caches the answer under this name.
     async fn current_session(&self, ids: SessionIds<'_>, name: String) -> Result<Option<LiveSession>, Fault> {
-        let Self { effects, meta, .. } = *self;
+        let Self { config, effects, meta, .. } = *self;
         let cache = effects.memory().of::<SessionCache>();
         let cache = &cache.sessions;
         let command = if effects.as_dry_run().is_some() { Command::CheckReadOnly } else { Command::Check };
-        match self.ask_registry(ids.user, command(ids.session.to_owned())).await? {
+        let limits = config.sessions.policy.lifetime.limits();
+        match self.ask_registry(ids.user, command(ids.session.to_owned(), limits)).await? {
             Reply::Live(found) => {
                 cache.put(name, found, meta.milliseconds);
                 Ok(Some(found))

@@ -15,9 +15,7 @@
 //! 3. If a signed-in user has several copies, the gateway sets the cookie in its own scope and expires all others.
 //! 4. If the token was verified with a key that no longer signs, it is signed again with the same expiry.
 //! 5. If the request succeeded for this user, and the token is older than `refresh_after`, it is renewed with a
-//!    new expiry.
-
-use std::time::Duration;
+//!    new expiry (`lifetime.rs`).
 
 use crate::{
     base::{
@@ -33,6 +31,7 @@ use crate::{
         origin::host_of,
         problem::Reason,
     },
+    sessions::lifetime::Lifetime,
 };
 
 /// Maximum number of values of the cookie that are tried. Further values are ignored.
@@ -45,10 +44,8 @@ pub struct Policy {
     pub cookie: CookieName,
     /// `Domain` of the cookie. `None` means host-only.
     pub domain: Option<String>,
-    /// Lifetime of a token from its issue.
-    pub lifetime: Duration,
-    /// Age at which the token of a session in use is renewed.
-    pub refresh_after: Duration,
+    /// How long sessions last.
+    pub lifetime: Lifetime,
     /// Required claims of the token.
     pub expected: Expected,
     /// Whether the cookie and `Authorization` are forwarded to upstream.
@@ -176,7 +173,7 @@ impl SessionCookies<'_> {
     #[must_use]
     pub fn due(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
         let SessionStatus::User(live) = &self.status else { return None };
-        live.is_due(policy, now).then(|| (live, now.plus(policy.lifetime)))
+        live.is_due(policy, now).then(|| (live, policy.lifetime.expiry(live.claims.started_at, now)))
     }
 
     /// Returns the `Set-Cookie` lines that start a session in this browser.
@@ -186,9 +183,10 @@ impl SessionCookies<'_> {
         policy: &Policy,
         context: CookieContext<'_>,
         token: &str,
-        lifetime: Duration,
+        now: Timestamp,
     ) -> Vec<String> {
-        self.write(policy, context, Some((token, whole_seconds(lifetime))))
+        let max_age = policy.lifetime.expiry(now, now).seconds_since(now);
+        self.write(policy, context, Some((token, max_age)))
     }
 
     /// Checks whether the request has several copies of the cookie.
@@ -255,7 +253,11 @@ impl SessionCookies<'_> {
 
 impl Live<'_> {
     fn is_due(&self, policy: &Policy, now: Timestamp) -> bool {
-        now.seconds_since(self.claims.issued_at) >= whole_seconds(policy.refresh_after)
+        let Policy { lifetime, .. } = policy;
+        // At the end of its maximum lifetime, a new token would live no longer.
+        let is_at_end = lifetime.max_lifetime.is_some()
+            && lifetime.expiry(self.claims.started_at, now) == self.claims.expires_at;
+        now.seconds_since(self.claims.issued_at) >= whole_seconds(lifetime.refresh_after()) && !is_at_end
     }
 
     /// Returns a new token for this session and its expiry, if the token must be renewed or signed again.
@@ -267,13 +269,14 @@ impl Live<'_> {
         now: Timestamp,
     ) -> Option<(String, Timestamp)> {
         let (issued_at, expires_at) = if succeeded && self.is_due(policy, now) {
-            (now, now.plus(policy.lifetime))
+            (now, policy.lifetime.expiry(self.claims.started_at, now))
         } else if self.token.stale_key() {
             (self.claims.issued_at, self.claims.expires_at)
         } else {
             return None;
         };
-        let token = keys.sign(&claims::renewed(&self.token, issued_at, expires_at)?);
+        let started_at = policy.lifetime.max_lifetime.map(|_| self.claims.started_at);
+        let token = keys.sign(&claims::renewed(&self.token, issued_at, expires_at, started_at)?);
         // Keep the old token if the new one would be too long to be read again.
         (token.len() <= LONGEST).then_some((token, expires_at))
     }
@@ -282,7 +285,8 @@ impl Live<'_> {
 /// Signs the token of a new session with the current key. Returns `None` if it is too long.
 #[must_use]
 pub fn mint(policy: &Policy, keys: &Keys, ids: SessionIds<'_>, now: Timestamp) -> Option<String> {
-    let payload = claims::fresh(&policy.expected, ids, now, now.plus(policy.lifetime))?;
+    let started_at = policy.lifetime.max_lifetime.map(|_| now);
+    let payload = claims::fresh(&policy.expected, ids, now, policy.lifetime.expiry(now, now), started_at)?;
     let token = keys.sign(&payload);
     (token.len() <= LONGEST).then_some(token)
 }
@@ -292,10 +296,15 @@ fn verify<'a>(policy: &Policy, keys: &Keys, text: &'a str, now: Timestamp) -> Re
         Invalid::Malformed => Reason::SessionMalformed,
         Invalid::BadSignature => Reason::SessionBadSignature,
     })?;
-    let claims = jwt::claims::validate(&token, &policy.expected, now).map_err(|refused| match refused {
-        Refused::Malformed => Reason::SessionMalformed,
-        Refused::Expired => Reason::SessionExpired,
-    })?;
+    let mut claims =
+        jwt::claims::validate(&token, &policy.expected, now).map_err(|refused| match refused {
+            Refused::Malformed => Reason::SessionMalformed,
+            Refused::Expired => Reason::SessionExpired,
+        })?;
+    claims.expires_at = policy.lifetime.end(&claims);
+    if claims.expires_at.plus(policy.expected.leeway) <= now {
+        return Err(Reason::SessionExpired);
+    }
     Ok(Live { claims, text, token })
 }
 

@@ -3,6 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `cookies.rs` | a person's session: one token in one cookie, with all its copies |
+//! | `lifetime.rs` | how long a session lasts |
 //! | `registry.rs` | the `Sessions` object of a user |
 //! | `registry/authentication.rs` | the time at which the user last authenticated |
 //! | `registry/ends.rs` | ends a user's sessions |
@@ -16,6 +17,7 @@
 
 pub mod cache;
 pub mod cookies;
+pub mod lifetime;
 pub mod loop_breaker;
 pub mod registry;
 pub mod sent_to_login;

@@ -1,6 +1,7 @@
 //! The session registry: one object per user, with the user's sessions.
 //!
-//! 1. A session is live while its row exists, its expiry is in the future and its user is active.
+//! 1. A session is live while its row exists, its expiry is in the future, its user is active, and it has passed none of
+//!    the limits that the gateway sends ([`Limits`]): the maximum time since it was opened, and since it was last seen.
 //! 2. Deleting the row is a forced logout. A user who is disabled or deleted has no rows.
 //! 3. Role and status are copies of the ones in `Accounts` or from upstream. Each copy has a version that only grows
 //!    (milliseconds since 1970, or more), so a copy that arrives late changes nothing.
@@ -28,6 +29,7 @@ use crate::{
         principal::Role,
     },
     platform::store::{Class, Object, SqlRow, Store, StoreError},
+    sessions::lifetime::Limits,
 };
 
 /// The `Sessions` object of one user.
@@ -46,15 +48,15 @@ pub enum Command {
     /// Applies the user's role and status, and opens a session.
     Open(UserStatus, Session),
     /// Checks whether a session is live, and updates the time at which it was last seen.
-    Check(String),
+    Check(String, Limits),
     /// Checks whether a session is live, without an update.
-    CheckReadOnly(String),
+    CheckReadOnly(String, Limits),
     /// Returns the user's role and status, for a credential that acts for the user.
     ReadUserStatus,
     /// Moves a live session's expiry.
     Extend(String, Timestamp),
     /// Lists the live sessions, the last seen first.
-    List,
+    List(Limits),
     /// Ends the session of a browser that signs out.
     SignOut(String),
     /// Ends sessions, if the author may do so.
@@ -177,8 +179,8 @@ impl Object for Sessions {
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
             Command::Open(status, session) => open(store, &status, &session, now),
-            Command::Check(id) => check(store, &id, now, LastSeen::Update),
-            Command::CheckReadOnly(id) => check(store, &id, now, LastSeen::Keep),
+            Command::Check(id, limits) => check(store, &id, limits, now, LastSeen::Update),
+            Command::CheckReadOnly(id, limits) => check(store, &id, limits, now, LastSeen::Keep),
             Command::ReadUserStatus => Ok(Reply::UserStatus(status(store)?)),
             Command::Extend(id, expires_at) => {
                 let found = store.run(
@@ -187,15 +189,7 @@ impl Object for Sessions {
                 )?;
                 Ok(done(&found))
             }
-            Command::List => {
-                let rows = store.run(
-                    "SELECT id, created_at, last_seen_at, expires_at, user_agent, address,
-                        coalesce(authenticated_at, created_at) FROM sessions
-                     WHERE expires_at > ? ORDER BY last_seen_at DESC, id",
-                    &[now.into()],
-                )?;
-                rows.iter().map(session).collect::<Result<_, _>>().map(Reply::Sessions)
-            }
+            Command::List(limits) => list(store, limits, now),
             Command::SignOut(id) => Ok(done(&ends::delete(store, "id = ?", &[(&id).into()], now)?)),
             Command::End(request) => ends::end(store, &request, now),
             Command::RecentlyEnded => ends::recent(store, now).map(Reply::RecentlyEnded),
@@ -221,9 +215,10 @@ impl Object for Sessions {
 
     fn is_read_only(command: &Command) -> bool {
         match command {
-            Command::CheckReadOnly(_) | Command::ReadUserStatus | Command::List | Command::RecentlyEnded => {
-                true
-            }
+            Command::CheckReadOnly(..)
+            | Command::ReadUserStatus
+            | Command::List(_)
+            | Command::RecentlyEnded => true,
             Command::Named(command) => Self::is_read_only(command),
             _ => false,
         }
@@ -270,7 +265,14 @@ enum LastSeen {
     Keep,
 }
 
-fn check(store: &impl Store, id: &str, now: Timestamp, last_seen: LastSeen) -> Result<Reply, StoreError> {
+/// Returns a session if it is live. One that has passed a limit ends here.
+fn check(
+    store: &impl Store,
+    id: &str,
+    limits: Limits,
+    now: Timestamp,
+    last_seen: LastSeen,
+) -> Result<Reply, StoreError> {
     let found = store.run(
         "SELECT expires_at, last_seen_at, created_at, coalesce(authenticated_at, created_at) FROM sessions
          WHERE id = ? AND expires_at > ?",
@@ -279,15 +281,35 @@ fn check(store: &impl Store, id: &str, now: Timestamp, last_seen: LastSeen) -> R
     let (Some(row), Some(status)) = (found.first(), status(store)?.filter(|status| status.active)) else {
         return Ok(Reply::Gone);
     };
-    if last_seen == LastSeen::Update && now.seconds_since(Timestamp(row.integer(1)?)) >= SEEN_EVERY {
+    let time = |column| row.integer(column).map(Timestamp);
+    let (created_at, last_seen_at) = (time(2)?, time(1)?);
+    let expires_at = limits.end(created_at, last_seen_at, time(0)?);
+    if expires_at <= now {
+        if last_seen == LastSeen::Update {
+            ends::delete(store, "id = ?", &[id.into()], now)?;
+        }
+        return Ok(Reply::Gone);
+    }
+    if last_seen == LastSeen::Update && now.seconds_since(last_seen_at) >= SEEN_EVERY {
         store.run("UPDATE sessions SET last_seen_at = ? WHERE id = ?", &[now.into(), id.into()])?;
     }
-    Ok(Reply::Live(LiveSession {
-        role: status.role,
-        expires_at: Timestamp(row.integer(0)?),
-        created_at: Timestamp(row.integer(2)?),
-        authenticated_at: Timestamp(row.integer(3)?),
-    }))
+    Ok(Reply::Live(LiveSession { role: status.role, expires_at, created_at, authenticated_at: time(3)? }))
+}
+
+/// Lists the sessions that have not passed a limit.
+fn list(store: &impl Store, limits: Limits, now: Timestamp) -> Result<Reply, StoreError> {
+    let rows = store.run(
+        "SELECT id, created_at, last_seen_at, expires_at, user_agent, address,
+            coalesce(authenticated_at, created_at) FROM sessions
+         WHERE expires_at > ? ORDER BY last_seen_at DESC, id",
+        &[now.into()],
+    )?;
+    let mut sessions = rows.iter().map(session).collect::<Result<Vec<_>, _>>()?;
+    for session in &mut sessions {
+        session.expires_at = limits.end(session.created_at, session.last_seen_at, session.expires_at);
+    }
+    sessions.retain(|session| session.expires_at > now);
+    Ok(Reply::Sessions(sessions))
 }
 
 /// Stores a role and status, unless a later version is known. Ends every session of a user who may no longer sign in.

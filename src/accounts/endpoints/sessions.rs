@@ -28,7 +28,10 @@ use crate::{
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let user = requested_user(call)?;
-    let registry::Reply::Sessions(all) = effects.call_object::<Sessions>(&user, &Command::List).await? else {
+    let registry::Reply::Sessions(all) = effects
+        .call_object::<Sessions>(&user, &Command::List(call.cx.login.sessions.policy.lifetime.limits()))
+        .await?
+    else {
         return Err(Fault::Internal.into());
     };
     let current = call.principal()?.session_id();

@@ -199,7 +199,7 @@ mod tests {
             leeway: Duration::ZERO,
         };
         let ids = claims::SessionIds { user: "usr_a", session: "ses_1" };
-        let session = claims::fresh(&expected, ids, NOW, NOW.plus(LIFETIME)).expect("claims");
+        let session = claims::fresh(&expected, ids, NOW, NOW.plus(LIFETIME), None).expect("claims");
         let rejected = keys(1, None).verify(&sessions.sign(&session), Purpose::SignIn, NOW);
         assert_eq!(rejected, Err(Rejection::TicketUnusable));
     }

@@ -158,6 +158,16 @@ fn reports_each_mistake_by_name() {
             json!({"ROUTES": [{"path": "/m", "access": "user", "recent": "10m"}], "SESSION": {"check": "token"}}),
             "ROUTES[0].recent: requires SESSION.check = \"registry\"",
         ),
+        (json!({"SESSION": {"max_lifetime": "4m"}}), "SESSION.max_lifetime: expected 5m or more"),
+        (json!({"SESSION": {"idle": "1m"}}), "SESSION.idle: expected 5m or more"),
+        (
+            json!({"SESSION": {"idle": "8h", "max_lifetime": "8h"}}),
+            "SESSION.idle: expected less than SESSION.max_lifetime",
+        ),
+        (
+            json!({"SESSION": {"user_claim": "startedAt"}}),
+            "SESSION.user_claim: expected a claim that contains",
+        ),
         (
             json!({"SESSION": {"recent_admin": "5s"}}),
             "SESSION.recent_admin: expected a duration from 1m to 30d",

@@ -3,7 +3,7 @@
 //! A valid payload is a JSON object without duplicate members:
 //!
 //! 1. the user claim and the session claim are strings of 1–128 visible ASCII characters;
-//! 2. `exp` and `iat` are integers, and `nbf` too if present;
+//! 2. `exp` and `iat` are integers, and `nbf` and `startedAt` too if present;
 //! 3. `exp + leeway > now`: without leeway, a token is expired from the second `exp` on;
 //! 4. `iat` and `nbf` are not later than `now + leeway`;
 //! 5. if an issuer is configured, `iss` is this issuer; if an audience is configured, `aud` (a string or a list)
@@ -44,6 +44,8 @@ pub struct Claims {
     pub issued_at: Timestamp,
     /// `exp`.
     pub expires_at: Timestamp,
+    /// The sign-in: the claim `startedAt`, or `iat` without it. Never later than `iat`.
+    pub started_at: Timestamp,
 }
 
 /// The ids that identify a session.
@@ -102,23 +104,27 @@ pub fn validate(token: &Verified, expected: &Expected, now: Timestamp) -> Result
     if expected.audience.as_ref().is_some_and(|wanted| !found.aud.contains(wanted)) {
         return Err(Refused::Malformed);
     }
-    Ok(Claims { user_id, session_id, issued_at: Timestamp(issued_at), expires_at: Timestamp(expires_at) })
+    let started_at = Timestamp(found.started_at.map_or(issued_at, |started_at| started_at.min(issued_at)));
+    let (issued_at, expires_at) = (Timestamp(issued_at), Timestamp(expires_at));
+    Ok(Claims { user_id, session_id, issued_at, expires_at, started_at })
 }
 
-/// Returns the payload of a new session's token: the user and session ids, `iat`, `exp`, `iss` if configured, and
-/// `aud`, which is [`SESSION_AUDIENCE`] if no audience is configured.
+/// Returns the payload of a new session's token: the user and session ids, `iat`, `exp`, `startedAt` if it is given, `iss`
+/// if configured, and `aud`, which is [`SESSION_AUDIENCE`] if no audience is configured.
 #[must_use]
 pub fn fresh(
     expected: &Expected,
     ids: SessionIds<'_>,
     issued_at: Timestamp,
     expires_at: Timestamp,
+    started_at: Option<Timestamp>,
 ) -> Option<Vec<u8>> {
     let mut members: Map<String, Value> = Map::new();
     members.insert(expected.session_claim.clone(), ids.session.into());
     members.insert(expected.user_claim.clone(), ids.user.into());
     members.insert("iat".to_owned(), issued_at.0.into());
     members.insert("exp".to_owned(), expires_at.0.into());
+    members.extend(started_at.map(|at| (STARTED_AT.to_owned(), at.0.into())));
     if let Some(issuer) = &expected.issuer {
         members.insert("iss".to_owned(), issuer.as_str().into());
     }
@@ -127,13 +133,19 @@ pub fn fresh(
     serde_json::to_vec(&members).ok()
 }
 
-/// Returns a verified payload with new times. Keeps every other member: a token that upstream
+/// Returns a verified payload with new times, and with `startedAt` if it is given. Keeps every other member: a token that upstream
 /// created may contain claims that only upstream understands.
 #[must_use]
-pub fn renewed(token: &Verified, issued_at: Timestamp, expires_at: Timestamp) -> Option<Vec<u8>> {
+pub fn renewed(
+    token: &Verified,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+    started_at: Option<Timestamp>,
+) -> Option<Vec<u8>> {
     let mut members: Map<String, Value> = serde_json::from_slice(token.payload()).ok()?;
     members.insert("iat".to_owned(), issued_at.0.into());
     members.insert("exp".to_owned(), expires_at.0.into());
+    members.extend(started_at.map(|at| (STARTED_AT.to_owned(), at.0.into())));
     serde_json::to_vec(&members).ok()
 }
 
@@ -142,6 +154,9 @@ pub fn renewed(token: &Verified, issued_at: Timestamp, expires_at: Timestamp) ->
 pub fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
+
+/// The claim with the time of the sign-in.
+pub const STARTED_AT: &str = "startedAt";
 
 /// `iss` of assertions.
 pub const ASSERTION_ISSUER: &str = "vestibule";
@@ -168,6 +183,7 @@ struct RawClaims {
     exp: Option<i64>,
     iat: Option<i64>,
     nbf: Option<i64>,
+    started_at: Option<i64>,
     /// Whether it has `requestId`, as assertions do.
     has_request_id: bool,
 }
@@ -179,6 +195,7 @@ fn read_claims(payload: &[u8], expected: &Expected) -> Option<RawClaims> {
             "exp" => found.exp = Some(value.integer()?),
             "iat" => found.iat = Some(value.integer()?),
             "nbf" => found.nbf = Some(value.integer()?),
+            STARTED_AT => found.started_at = Some(value.integer()?),
             "iss" => found.iss = Some(value.text()?.into_owned()),
             "aud" => found.aud = value.texts()?,
             name if name == expected.user_claim => found.user_id = Some(value.text()?.into_owned()),

@@ -1,5 +1,7 @@
 //! Tests of session cookies.
 
+use std::time::Duration;
+
 use super::*;
 use crate::crypto::secret::Secret;
 
@@ -14,8 +16,12 @@ fn policy() -> Policy {
     Policy {
         cookie: CookieName::parse("s").expect("a name"),
         domain: None,
-        lifetime: Duration::from_secs(1_000),
-        refresh_after: Duration::from_secs(100),
+        lifetime: Lifetime {
+            lifetime: Duration::from_secs(1_000),
+            refresh_after: Duration::from_secs(100),
+            max_lifetime: None,
+            idle: None,
+        },
         expected: Expected {
             user_claim: "userId".into(),
             session_claim: "sessionId".into(),

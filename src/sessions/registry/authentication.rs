@@ -8,6 +8,7 @@ use crate::{
     base::time::Timestamp,
     identity::author::{Author, Credential, Refusal},
     platform::store::{Store, StoreError},
+    sessions::lifetime::Limits,
 };
 
 /// Sets the time of authentication of the author's session to now, also if a wrong clock had set a later one. Returns
@@ -15,9 +16,9 @@ use crate::{
 pub(super) fn renew(store: &impl Store, author: &Author, now: Timestamp) -> Result<Reply, StoreError> {
     author.check_age(now)?;
     let Credential::Session(id) = &author.credential else { return Ok(Reply::Refused(Refusal::Kind)) };
-    if check(store, id, now, LastSeen::Keep)? == Reply::Gone {
+    if check(store, id, Limits::default(), now, LastSeen::Keep)? == Reply::Gone {
         return Ok(Reply::Refused(author.refusal()));
     }
     store.run("UPDATE sessions SET authenticated_at = ? WHERE id = ?", &[now.into(), id.into()])?;
-    check(store, id, now, LastSeen::Keep)
+    check(store, id, Limits::default(), now, LastSeen::Keep)
 }

@@ -20,6 +20,7 @@ use crate::{
         ended::{self, Ids, KEPT},
     },
     platform::store::{SqlRow, Store, StoreError, Value},
+    sessions::lifetime::Limits,
 };
 
 /// A request to end sessions of a user.
@@ -67,7 +68,7 @@ pub(super) fn end(store: &impl Store, request: &End, now: Timestamp) -> Result<R
         let is_allowed = match &author.credential {
             Credential::Session(id) if is_own => {
                 own_session = id;
-                check(store, id, now, LastSeen::Keep)? != Reply::Gone
+                check(store, id, Limits::default(), now, LastSeen::Keep)? != Reply::Gone
             }
             Credential::Token(_) if is_own => status(store)?.is_some_and(|status| status.active),
             // Only without accounts: the gateway has checked that the author is an admin.
@@ -105,7 +106,7 @@ pub(super) fn deciding(
     object: &str,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
-    let live = check(store, session, now, LastSeen::Keep)?;
+    let live = check(store, session, Limits::default(), now, LastSeen::Keep)?;
     if live != Reply::Gone {
         store.run("DELETE FROM deciding WHERE until <= ?", &[now.into()])?;
         store.run(

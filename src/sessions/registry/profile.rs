@@ -37,7 +37,10 @@ mod tests {
         base::time::Timestamp,
         identity::principal::Role,
         platform::store::{Object, sqlite::Sqlite},
-        sessions::registry::{Command, LiveSession, Reply, Session, Sessions, UserStatus},
+        sessions::{
+            lifetime::Limits,
+            registry::{Command, LiveSession, Reply, Session, Sessions, UserStatus},
+        },
     };
 
     #[test]
@@ -45,7 +48,8 @@ mod tests {
         let store = Sqlite::of::<Sessions>();
         let call = |command: &Command| store.handle::<Sessions>(command, Timestamp(5)).expect("a reply");
         let named = |command: Command| Command::Named(Box::new(command));
-        let (get_status, check) = (named(Command::ReadUserStatus), named(Command::Check("a".into())));
+        let (get_status, check) =
+            (named(Command::ReadUserStatus), named(Command::Check("a".into(), Limits::default())));
         let ada = Profile { name: Some("Ada".into()), email: Some("ada@example.com".into()) };
         let status = |active, version| UserStatus { role: Role::User, active, version };
         assert!(Sessions::is_read_only(&get_status) && !Sessions::is_read_only(&check));

@@ -29,7 +29,7 @@ impl Registry {
 
     #[track_caller]
     fn ids(&self, seconds: i64) -> Vec<String> {
-        match self.at(seconds, Command::List) {
+        match self.at(seconds, Command::List(Limits::default())) {
             Reply::Sessions(all) => all.into_iter().map(|session| session.id).collect(),
             other => panic!("{other:?}"),
         }
@@ -52,7 +52,7 @@ fn live(role: Role, expires_at: i64) -> Reply {
 }
 
 fn check(id: &str) -> Command {
-    Command::Check(id.to_owned())
+    Command::Check(id.to_owned(), Limits::default())
 }
 
 /// Returns a command by which a session of `usr_a` ends sessions of `usr_a`.
@@ -127,7 +127,7 @@ fn updates_last_seen_at_most_once_a_minute() {
     registry.open(0, "a", status(Role::User, true, 1));
     let seen = |at: i64| {
         registry.at(at, check("a"));
-        match registry.at(at, Command::List) {
+        match registry.at(at, Command::List(Limits::default())) {
             Reply::Sessions(all) => all[0].last_seen_at.0 - T0,
             other => panic!("{other:?}"),
         }
@@ -286,6 +286,39 @@ fn a_session_from_before_authenticated_when_it_was_opened() {
     registry.open(0, "a", status(Role::User, true, 1));
     registry.0.run("UPDATE sessions SET authenticated_at = NULL", &[]).expect("done");
     assert_eq!(registry.at(9, check("a")), live(Role::User, 1_000));
-    let Reply::Sessions(all) = registry.at(9, Command::List) else { panic!("sessions") };
+    let Reply::Sessions(all) = registry.at(9, Command::List(Limits::default())) else { panic!("sessions") };
     assert_eq!(all[0].authenticated_at, Timestamp(T0));
+}
+
+#[test]
+fn a_session_that_passed_a_limit_ends() {
+    let limits = |max_lifetime, idle| Limits { max_lifetime, idle };
+    for (limits, last, ends) in [
+        (limits(Some(500), None), 499, 500),
+        (limits(None, Some(300)), 299, 300),
+        (limits(Some(5_000), Some(5_000)), 999, 1_000),
+    ] {
+        let registry = Registry::new();
+        registry.open(0, "a", status(Role::User, true, 1));
+        let at = |seconds: i64, command: fn(String, Limits) -> Command| {
+            registry.at(seconds, command("a".into(), limits)) != Reply::Gone
+        };
+        let listed = |seconds: i64| match registry.at(seconds, Command::List(limits)) {
+            Reply::Sessions(all) => all.iter().map(|session| session.expires_at.0 - T0).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(listed(last), [ends], "{limits:?}");
+        assert_eq!(listed(ends), Vec::<i64>::new(), "{limits:?}");
+        assert!(at(last, Command::CheckReadOnly) && !at(ends, Command::CheckReadOnly), "{limits:?}");
+        assert!(at(ends - 1, Command::CheckReadOnly), "a look without writing ends nothing");
+        assert!(!at(ends, Command::Check), "{limits:?}");
+        if ends < 1_000 {
+            assert_eq!(recently_ended(&registry, ends).0, ["a"], "commands on their way are refused");
+            assert_eq!(registry.at(ends, Command::Extend("a".into(), Timestamp(T0 + 9_999))), Reply::Done(0));
+        }
+    }
+    let registry = Registry::new();
+    registry.open(0, "a", status(Role::User, true, 1));
+    let check = |at: i64| registry.at(at, Command::Check("a".into(), limits(None, Some(300)))) != Reply::Gone;
+    assert_eq!([check(250), check(500), check(799), check(1_100)], [true, true, true, false], "it is in use");
 }

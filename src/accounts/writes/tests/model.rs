@@ -11,7 +11,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     accounts::tests::new,
-    sessions::registry::{self, End, Session, Sessions, Which},
+    sessions::{
+        lifetime::Limits,
+        registry::{self, End, Session, Sessions, Which},
+    },
 };
 
 const PEOPLE: [&str; 4] = ["root", "ada", "bob", "cy"];
@@ -163,13 +166,14 @@ impl World {
             panic!("expected the ended sessions");
         };
         if let Some(id) = self.latest.get(target)
-            && self.session(target, registry::Command::CheckReadOnly(id.clone())) == registry::Reply::Gone
+            && self.session(target, registry::Command::CheckReadOnly(id.clone(), Limits::default()))
+                == registry::Reply::Gone
         {
             let is_reported = recent.sessions.as_ref().is_some_and(|all| all.contains(&format!("{id:?}")));
             assert!(is_reported, "{id} has ended, but is not reported");
         }
         let prefix = format!("ses_{target}_");
-        let open: Vec<String> = match self.session(target, registry::Command::List) {
+        let open: Vec<String> = match self.session(target, registry::Command::List(Limits::default())) {
             registry::Reply::Sessions(all) => all.into_iter().map(|session| session.id).collect(),
             other => panic!("{other:?}"),
         };
@@ -195,8 +199,10 @@ impl World {
                 _ => None,
             }
         } else {
-            match self.session(by, registry::Command::Check(self.latest.get(by).cloned().unwrap_or_default()))
-            {
+            match self.session(
+                by,
+                registry::Command::Check(self.latest.get(by).cloned().unwrap_or_default(), Limits::default()),
+            ) {
                 registry::Reply::Live(live) => Some(live.role),
                 _ => None,
             }

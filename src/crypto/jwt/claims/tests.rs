@@ -122,7 +122,7 @@ fn rejects_assertions() {
         Err(Refused::Malformed),
     );
     let ids = SessionIds { user: "u", session: "s" };
-    let minted = fresh(&expected(), ids, Timestamp(1), Timestamp(1_800_000_000)).expect("JSON");
+    let minted = fresh(&expected(), ids, Timestamp(1), Timestamp(1_800_000_000), None).expect("JSON");
     let minted = String::from_utf8(minted).expect("UTF-8");
     assert!(minted.contains(r#""aud":"vestibule-session""#), "{minted}");
     check(&expected(), &minted, Ok(()));
@@ -131,7 +131,7 @@ fn rejects_assertions() {
 #[test]
 fn renewal_keeps_unknown_claims() {
     let old = token(r#"{"z":{"k":[1,2.5]},"iat":1,"userId":"u","exp":2,"é":"\u0001"}"#);
-    let new = renewed(&old, Timestamp(5), Timestamp(9)).expect("an object");
+    let new = renewed(&old, Timestamp(5), Timestamp(9), None).expect("an object");
     assert_eq!(
         String::from_utf8(new).expect("utf-8"),
         r#"{"z":{"k":[1,2.5]},"iat":5,"userId":"u","exp":9,"é":"\u0001"}"#
