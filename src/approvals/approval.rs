@@ -36,7 +36,10 @@ use crate::{
     },
     redirects::site::Site,
     routing::rule::{Confirm, Rule},
-    sessions::registry::{self, Sessions},
+    sessions::{
+        cookies,
+        registry::{self, Sessions},
+    },
 };
 
 /// Proof that a request needs no approval, or that a person has approved it.
@@ -74,8 +77,8 @@ impl ApprovalPassed {
 pub struct ApprovalPolicy<'a> {
     /// The public side of the deployment.
     pub site: &'a Site,
-    /// The name of the session cookie, which is not part of what is approved.
-    pub session_cookie: &'a str,
+    /// The session cookie, which is not part of what is approved.
+    pub cookies: &'a cookies::Policy,
 }
 
 /// What was read of a request's body for its approval.
@@ -172,7 +175,7 @@ async fn ask<E: Effects>(
         // approved one.
         return Err(Rejection::InvalidBody("(body)", "expected no body for GET and HEAD").into());
     }
-    let headers = meaningful(policy.session_cookie, context.forwarded);
+    let headers = meaningful(policy.cookies, context.forwarded);
     if headers.len() > MOST_SHOWN {
         // A person must see everything that they approve.
         return Err(Rejection::InvalidBody(
@@ -243,7 +246,7 @@ async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) 
 }
 
 /// Returns the headers that identify a request, sorted by name.
-fn meaningful(session_cookie: &str, forwarded: &ForwardedRequest<'_>) -> Vec<(String, String)> {
+fn meaningful(cookies: &cookies::Policy, forwarded: &ForwardedRequest<'_>) -> Vec<(String, String)> {
     let found: Vec<(String, String)> = forwarded
         .headers()
         .filter(|(name, _)| {
@@ -252,7 +255,10 @@ fn meaningful(session_cookie: &str, forwarded: &ForwardedRequest<'_>) -> Vec<(St
         })
         .map(|(name, value)| match name {
             // The session cookie authenticates the client. It does not change what the request does.
-            "cookie" => (name.to_owned(), cookie::without(value, session_cookie).unwrap_or_default()),
+            "cookie" => {
+                let others = cookie::without(value, |name| cookies.is_session(name));
+                (name.to_owned(), others.unwrap_or_default())
+            }
             _ => (name.to_owned(), value.to_owned()),
         })
         .filter(|(name, value)| name != "cookie" || !value.is_empty())

@@ -120,6 +120,6 @@ impl Config {
     /// Returns what approvals need.
     #[must_use]
     pub fn approval_policy(&self) -> ApprovalPolicy<'_> {
-        ApprovalPolicy { site: &self.site, session_cookie: self.sessions.policy.cookie.as_str() }
+        ApprovalPolicy { site: &self.site, cookies: &self.sessions.policy }
     }
 }

@@ -220,7 +220,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         &|_, _| true,
     );
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
-    let csrf = csrf::Policy { allowed, strict: strict?, development, cookie: session.cookie.clone() };
+    let cookies = session.names().cloned().collect();
+    let csrf = csrf::Policy { allowed, strict: strict?, development, cookies };
     let return_path = return_path::Policy {
         login: login_path?,
         home: home_path?,

@@ -71,6 +71,7 @@ pub const SECRETS: &[Member] = &[
 /// The members of `SESSION`.
 pub const SESSION: &[Member] = &[
     given("cookie", "a cookie name", "mk_session"),
+    open("cookie_previous", "a cookie name"),
     open("domain", "a domain name"),
     given("lifetime", "a duration", "30d"),
     given("refresh_after", "a duration", "1d"),

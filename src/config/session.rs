@@ -23,6 +23,16 @@ use crate::{
 
 pub(super) fn parse(table: &Table<'_>, context: &ParseContext<'_>) -> Option<cookies::Policy> {
     let cookie = table.parse_shape("cookie", CookieName::parse);
+    let previous = table.parse_shape("cookie_previous", CookieName::parse);
+    if previous.is_some() && previous == cookie {
+        table.note("cookie_previous", "expected a name other than SESSION.cookie");
+    }
+    if previous.is_some() && !table.has("login") {
+        table.note(
+            "cookie_previous",
+            "requires login: without it, upstream sets the cookie under its own name",
+        );
+    }
     let domain = table.parse("domain", |text| cookie_domain(text, context.public_origins));
     if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
         table.note("domain", "not allowed with a __Host- cookie");
@@ -46,7 +56,7 @@ pub(super) fn parse(table: &Table<'_>, context: &ParseContext<'_>) -> Option<coo
         audience,
         leeway: leeway?,
     };
-    Some(cookies::Policy { cookie: cookie?, domain, lifetime: lifetime?, expected, forward })
+    Some(cookies::Policy { cookie: cookie?, previous, domain, lifetime: lifetime?, expected, forward })
 }
 
 /// Parses `lifetime`, `refresh_after`, `max_lifetime` and `idle`.

@@ -1,7 +1,11 @@
 //! Warnings for `check-config`: settings that are valid, but that the operator probably did not intend.
 
 use super::{Config, secrets::how_to_set};
-use crate::{routing::rule::Confirm, sessions::settings::Login, upstream::settings::Upstream};
+use crate::{
+    routing::rule::Confirm,
+    sessions::{cookies::Policy, settings::Login},
+    upstream::settings::Upstream,
+};
 
 impl Config {
     /// Lists the warnings. Each one names the setting, and says what is wrong with it.
@@ -21,6 +25,14 @@ impl Config {
                     rule.path
                 ));
             }
+        }
+        let Policy { cookie, domain, .. } = &self.sessions.policy;
+        let can_choose_name = self.sessions.login != Login::Elsewhere && domain.is_none();
+        if can_choose_name && !cookie.is_host_prefixed() && !self.site.development {
+            let name = cookie.as_str();
+            warnings.push(format!(
+                "SESSION.cookie: any subdomain can set the cookie {name:?}, and so sign your users in to another account: set cookie = \"__Host-session\" and, until old sessions have expired, cookie_previous = {name:?} (see docs/sessions.md)"
+            ));
         }
         if self.upstream.key.is_none() && self.upstream.application != Upstream::Assets {
             let how = how_to_set("UPSTREAM_SECRET", self.site.development);

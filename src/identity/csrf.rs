@@ -32,8 +32,8 @@ pub struct Policy {
     pub strict: bool,
     /// Whether this is a development environment: tunnels are allowed, and a rejection names the setting to change.
     pub development: bool,
-    /// The name of the session cookie.
-    pub cookie: CookieName,
+    /// The names of the session cookie.
+    pub cookies: Vec<CookieName>,
 }
 
 /// Proof that a request passed the CSRF check.
@@ -49,7 +49,8 @@ pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<CsrfP
         return Ok(CsrfPassed(()));
     }
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    let uses_cookie = cookie::values(cookies, policy.cookie.as_str()).next().is_some();
+    let has = |name: &CookieName| cookie::values(cookies, name.as_str()).next().is_some();
+    let uses_cookie = policy.cookies.iter().any(has);
     if request.bearer().is_some() && !uses_cookie {
         return Ok(CsrfPassed(()));
     }

@@ -222,10 +222,9 @@ pub fn edit_upstream_response(
     caching::restrict(&mut edits, upstream, status, restriction);
     if cookies.is_new_session && sets_session(config, upstream) {
         // The gateway has opened a session: drop upstream's own cookie with the same name.
-        let session = config.sessions.policy.cookie.as_str();
-        let other_cookies = upstream
-            .iter()
-            .filter(|(name, value)| *name == "set-cookie" && cookie::name_set_by(value) != session);
+        let is_session = |line: &str| config.sessions.policy.is_session(cookie::name_set_by(line));
+        let other_cookies =
+            upstream.iter().filter(|(name, value)| *name == "set-cookie" && !is_session(value));
         edits.append.extend(other_cookies.map(|(_, line)| ("set-cookie", line.to_owned())));
         edits.remove.push(Cow::Borrowed("set-cookie"));
     }
@@ -259,9 +258,9 @@ pub fn mark_replayed(edits: &mut HeaderEdits<'static>, stored: &Headers<'_>, is_
 /// Checks whether upstream's response sets or clears the session cookie itself.
 #[must_use]
 pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
-    let session = config.sessions.policy.cookie.as_str();
+    let policy = &config.sessions.policy;
     upstream.iter().any(|(name, value)| match name {
-        "set-cookie" => cookie::name_set_by(value) == session,
+        "set-cookie" => policy.is_session(cookie::name_set_by(value)),
         "clear-site-data" => value.contains("\"cookies\"") || value.contains("\"*\""),
         _ => false,
     })

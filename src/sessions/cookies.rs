@@ -7,16 +7,23 @@
 //! 3. Several users have valid tokens: rejected as ambiguous.
 //! 4. No token is valid: rejected, with the reason of the copy that came closest to being valid.
 //!
+//! While the cookie changes its name, its former name is read, too: only if the request has no cookie under the present
+//! name, so that nobody can plant a former cookie beside a `__Host-` cookie.
+//!
 //! **Changing.** When the answer is known, the gateway decides about the cookie:
 //!
 //! 1. If upstream's answer sets this cookie, the gateway changes nothing.
 //! 2. If the cookie was rejected, the gateway expires it in its own scope. If the request had several copies, it also
 //!    expires them in every other scope from which a browser can have sent them.
 //! 3. If a signed-in user has several copies, the gateway sets the cookie in its own scope and expires all others.
+//!    A cookie under the former name is set under the present one, and expired.
 //! 4. If the token was verified with a key that no longer signs, it is signed again with the same expiry.
 //! 5. If the request succeeded for this user, and the token is older than `refresh_after`, it is renewed with a
 //!    new expiry (`lifetime.rs`).
 
+mod scopes;
+
+use self::scopes::scopes;
 use crate::{
     base::{
         sorting::sorted_by,
@@ -28,7 +35,6 @@ use crate::{
     },
     http::{
         cookie::{self, CookieName, Scope, SetCookie},
-        origin::host_of,
         problem::Reason,
     },
     sessions::lifetime::Lifetime,
@@ -42,6 +48,8 @@ pub const MOST_COPIES: usize = 8;
 pub struct Policy {
     /// Name of the cookie.
     pub cookie: CookieName,
+    /// Former name of the cookie, during a change of its name.
+    pub previous: Option<CookieName>,
     /// `Domain` of the cookie. `None` means host-only.
     pub domain: Option<String>,
     /// How long sessions last.
@@ -60,6 +68,31 @@ pub struct SessionCookies<'a> {
     /// Other sessions with valid tokens, in order of issue.
     other_sessions: Vec<Live<'a>>,
     copies: usize,
+    previous: Previous,
+}
+
+/// Whether a request has the cookie under its former name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Previous {
+    /// It does not.
+    Absent,
+    /// It does, and also has the cookie under its present name. The former one is ignored.
+    Ignored,
+    /// It does, and only so: this is the session.
+    Read,
+}
+
+impl Policy {
+    /// Lists the names under which a session cookie is read.
+    pub fn names(&self) -> impl Iterator<Item = &CookieName> {
+        std::iter::once(&self.cookie).chain(&self.previous)
+    }
+
+    /// Checks whether a cookie of this name is a session cookie.
+    #[must_use]
+    pub fn is_session(&self, name: &str) -> bool {
+        self.names().any(|own| own.as_str() == name)
+    }
 }
 
 /// The result of reading the session cookies.
@@ -118,7 +151,13 @@ pub struct CookieChanges {
 pub fn read<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> SessionCookies<'a> {
     let mut reason = None;
     let mut other_sessions: Vec<Live<'a>> = Vec::new();
-    let values = cookie::values(cookies, policy.cookie.as_str()).take(MOST_COPIES);
+    let has = |name: &CookieName| cookie::values(cookies, name.as_str()).next().is_some();
+    let (name, previous) = match &policy.previous {
+        Some(previous) if has(previous) && has(&policy.cookie) => (&policy.cookie, Previous::Ignored),
+        Some(previous) if has(previous) => (previous, Previous::Read),
+        _ => (&policy.cookie, Previous::Absent),
+    };
+    let values = cookie::values(cookies, name.as_str()).take(MOST_COPIES);
     let copies = values.clone().count();
     for text in values {
         match verify(policy, keys, text, now) {
@@ -143,7 +182,7 @@ pub fn read<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) 
             (None, None) => SessionStatus::Anonymous,
         }
     };
-    SessionCookies { status, other_sessions, copies }
+    SessionCookies { status, other_sessions, copies, previous }
 }
 
 impl<'a> SessionCookies<'a> {
@@ -189,10 +228,10 @@ impl SessionCookies<'_> {
         self.write(policy, context, Some((token, max_age)))
     }
 
-    /// Checks whether the request has several copies of the cookie.
+    /// Checks whether the request has several copies of the cookie, or one under its former name.
     #[must_use]
-    pub fn has_several_copies(&self) -> bool {
-        self.copies > 1
+    pub fn has_other_copies(&self) -> bool {
+        self.copies > 1 || self.previous != Previous::Absent
     }
 
     /// Returns the token of the current session.
@@ -221,7 +260,7 @@ impl SessionCookies<'_> {
         let renewed = live.renewed(policy, keys, context.succeeded, now);
         let (token, expires_at) = match &renewed {
             Some((token, expires_at)) => (token.as_str(), *expires_at),
-            None if self.copies > 1 => (live.text, live.claims.expires_at),
+            None if self.copies > 1 || self.previous == Previous::Read => (live.text, live.claims.expires_at),
             None => return Vec::new(),
         };
         self.write(policy, context, Some((token, expires_at.seconds_since(now).max(1))))
@@ -235,18 +274,22 @@ impl SessionCookies<'_> {
 
     /// Writes the cookie in its own scope. If the request has several copies, first expires it in all other scopes.
     /// They come first because some browsers treat two scopes as one, and keep the last line. A `__Host-` cookie has
-    /// only one scope.
+    /// only one scope. A cookie under the former name is expired in every scope that it can have.
     fn write(&self, policy: &Policy, context: CookieContext<'_>, value: Option<(&str, i64)>) -> Vec<String> {
-        let write = |value, scope| {
-            SetCookie { name: &policy.cookie, value, scope, secure: context.secure }.to_string()
-        };
+        let write = |name, value, scope| SetCookie { name, value, scope, secure: context.secure }.to_string();
         let own = Scope { domain: policy.domain.clone(), path: "/".to_owned() };
         let mut lines = Vec::new();
-        if self.copies > 1 && !policy.cookie.is_host_prefixed() {
-            let others = scopes(context.authority, context.path).filter(|scope| *scope != own);
-            lines.extend(others.map(|scope| write(None, scope)));
+        if let Some(previous) = policy.previous.as_ref().filter(|_| self.previous != Previous::Absent) {
+            let has_copies = self.copies > 1 && self.previous == Previous::Read;
+            let path = if has_copies { context.path } else { "/" };
+            lines.extend(scopes(context.authority, path).map(|scope| write(previous, None, scope)));
         }
-        lines.push(write(value, own));
+        let name = &policy.cookie;
+        if self.copies > 1 && self.previous != Previous::Read && !name.is_host_prefixed() {
+            let others = scopes(context.authority, context.path).filter(|scope| *scope != own);
+            lines.extend(others.map(|scope| write(name, None, scope)));
+        }
+        lines.push(write(name, value, own));
         lines
     }
 }
@@ -333,53 +376,6 @@ impl Ord for RankedReason {
         self.rank().cmp(&other.rank())
     }
 }
-
-/// Lists the scopes from which a browser can have sent a cookie with a request, the widest first. Domains are
-/// host-only, the host, and each parent domain of two or more labels. Each is combined with each ancestor of the path.
-fn scopes<'a>(authority: &'a str, path: &'a str) -> impl Iterator<Item = Scope> + 'a {
-    let host = host_of(authority);
-    let is_name = host.bytes().any(|b| b.is_ascii_alphabetic()) && !host.starts_with('[');
-    let parents = host.match_indices('.').filter_map(|(at, _)| host.get(at.saturating_add(1)..));
-    let domains: Vec<Option<&str>> = std::iter::once(None)
-        .chain(
-            std::iter::once(host)
-                .chain(parents)
-                .filter(move |domain| is_name && (domain.contains('.') || *domain == host))
-                .map(Some),
-        )
-        .collect();
-    let mut paths: Vec<&str> = ancestors(path).collect();
-    let max_paths = MAX_SCOPES.checked_div(domains.len()).unwrap_or(1);
-    if paths.len() > max_paths {
-        // Drop the middle: planted cookies are usually close to the root or to the request's path.
-        let end = paths.split_off(paths.len().saturating_sub(max_paths / 2));
-        paths.truncate(max_paths.saturating_sub(end.len()));
-        paths.extend(end);
-    }
-    paths.into_iter().flat_map(move |path| {
-        let path = path.to_owned();
-        domains
-            .clone()
-            .into_iter()
-            .map(move |domain| Scope { domain: domain.map(str::to_owned), path: path.clone() })
-    })
-}
-
-/// Lists `/`, then each ancestor without and with its slash, then the path itself (RFC 6265 §5.1.4).
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    let slashes = path.match_indices('/').map(|(at, _)| at);
-    let inner = slashes.skip(1).flat_map(|at| [path.get(..at), path.get(..=at)]).flatten();
-    std::iter::once("/")
-        .chain(inner)
-        .chain((path.len() > 1 && !path.ends_with('/')).then_some(path))
-        .filter(|path| path.len() <= MAX_PATH && !path.contains(';'))
-}
-
-/// Maximum number of scopes that one answer cleans up.
-const MAX_SCOPES: usize = 40;
-
-/// Maximum length of a path that is cleaned up, in bytes. All lines together must fit the header limits of proxies.
-const MAX_PATH: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `cookies.rs` | a person's session: one token in one cookie, with all its copies |
+//! | `cookies/scopes.rs` | the scopes from which a browser can have sent a cookie |
 //! | `lifetime.rs` | how long a session lasts |
 //! | `registry.rs` | the `Sessions` object of a user |
 //! | `registry/authentication.rs` | the time at which the user last authenticated |
@@ -13,7 +14,7 @@
 //! | `loop_breaker.rs` | ends redirect loops between the login page and the rest of the site |
 //! | `sent_to_login.rs` | shows upstream's login page to a signed-in user whom upstream sends there |
 //! | `settings.rs` | the settings |
-//! | `cookies/tests.rs`, `registry/tests.rs` | tests |
+//! | `cookies/tests.rs`, `lifetime/tests.rs`, `registry/tests.rs` | tests |
 
 pub mod cache;
 pub mod cookies;

@@ -57,7 +57,7 @@ pub fn for_admitted<'a>(
     if !cx.cookies.forward {
         edits.remove.push(Cow::Borrowed("authorization"));
         rewrite_cookies(cx, request, None, &mut edits);
-    } else if session_cookies.has_several_copies() || session_cookies.has_ended() {
+    } else if session_cookies.has_other_copies() || session_cookies.has_ended() {
         // Of several copies, upstream gets only the valid one: it could have picked another. An upstream that knows
         // the secret would still accept the cookie of an ended session.
         rewrite_cookies(cx, request, session_cookies.token(), &mut edits);
@@ -201,13 +201,14 @@ fn rewrite_cookies(
     token: Option<&str>,
     edits: &mut HeaderEdits<'_>,
 ) {
-    let name = cx.cookies.cookie.as_str();
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    if cookie::values(cookies, name).next().is_none() {
+    if cx.cookies.names().all(|name| cookie::values(cookies, name.as_str()).next().is_none()) {
         return;
     }
+    let name = cx.cookies.cookie.as_str();
     let kept = token.map(|token| format!("{name}={token}"));
-    let cookies: Vec<String> = cookie::without(cookies, name).into_iter().chain(kept).collect();
+    let others = cookie::without(cookies, |found| cx.cookies.is_session(found));
+    let cookies: Vec<String> = others.into_iter().chain(kept).collect();
     if cookies.is_empty() {
         edits.remove.push(Cow::Borrowed("cookie"));
     } else {

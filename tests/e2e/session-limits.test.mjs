@@ -16,7 +16,10 @@ function open(session, later) {
   return openGateway({
     routes: ROUTES,
     answers: ANSWERS,
-    variables: { SESSION: { login: "upstream", check_ttl: "60s", ...session }, DANGER_FIXED_NOW: NOW },
+    variables: {
+      SESSION: { login: "upstream", check_ttl: "60s", ...session },
+      DANGER_FIXED_NOW: NOW,
+    },
     secondIsolate: { DANGER_FIXED_NOW: NOW + later },
   });
 }

@@ -795,3 +795,52 @@ test("configured claim names, issuer and audience are required", async (t) => {
     await gateway.expectRejected("/user/x", sent, 401, "unauthorized", "session_malformed");
   }
 });
+
+test("cookie_previous moves a session to the present name, and signing out ends both", async (t) => {
+  const NEW = "__Host-session";
+  const gateway = await openGateway({
+    routes: [
+      { path: "/in", methods: ["POST"], access: "public", login: true },
+      { path: "/strict", methods: ["POST"], access: "user", csrf: "strict" },
+    ],
+    answers: { "/in": { headers: ["X-Vestibule-Login", "usr_ada"] } },
+    variables: {
+      ...PRODUCTION,
+      SESSION: { login: "upstream", cookie: NEW, cookie_previous: "mk_session" },
+    },
+    // The deployment before.
+    secondIsolate: { SESSION: { login: "upstream" } },
+  });
+  t.after(() => gateway.stop());
+  const headers = { "Sec-Fetch-Site": "same-origin" };
+  const before = await gateway.requestSecondIsolate("/in", { method: "POST", headers });
+  const { value } = sessionCookieOf(before);
+  const sendOld = (path, rest) =>
+    gateway.requestUrl(PUBLIC + path, {
+      ...rest,
+      headers: { Cookie: `mk_session=${value}; a=1`, ...rest?.headers },
+    });
+  const { response, seen } = await gateway.expectForwarded(() => sendOld("/x"));
+  assert.equal(seen.headers.cookie, `a=1; ${NEW}=${value}`);
+  const moved = sessionCookieOf(response, NEW);
+  assert.equal(moved.value, value);
+  assert.deepEqual(moved.attributes.slice(-3), ["HttpOnly", "SameSite=Lax", "Secure"]);
+  assert.ok(response.cookies.includes("mk_session=; Path=/; Max-Age=0"), response.cookies);
+  // The strict CSRF check knows both names.
+  const forged = await gateway.expectNotForwarded(() => sendOld("/strict", { method: "POST" }));
+  assertProblem(forged, 403, "forbidden_origin");
+  // A former cookie beside the present one is ignored, and not forwarded.
+  const Cookie = `mk_session=planted; ${NEW}=${value}`;
+  const both = await gateway.expectForwarded(() =>
+    gateway.requestUrl(`${PUBLIC}/x`, { headers: { Cookie } }),
+  );
+  assert.equal(both.seen.headers.cookie, `${NEW}=${value}`);
+  const out = await gateway.requestUrl(`${PUBLIC}/api/auth/logout`, {
+    method: "POST",
+    headers: { ...headers, Cookie },
+  });
+  assert.ok(out.cookies.includes(`${NEW}=; Path=/; Max-Age=0; Secure`), out.cookies);
+  assert.ok(out.cookies.includes("mk_session=; Path=/; Max-Age=0"), out.cookies);
+  const gone = await gateway.expectNotForwarded(() => sendOld("/x"));
+  assertProblem(gone, 401, "unauthorized", "session_revoked");
+});

@@ -116,10 +116,14 @@ fn warns_about_valid_but_unintended_settings() {
         (
             json!({
                 "UPSTREAM_SECRET": secret,
-                "SESSION": {"login": "upstream"},
+                "SESSION": {"login": "upstream", "cookie": "__Host-s"},
                 "ROUTES": [{"path": "/in", "methods": ["POST"], "access": "user", "confirm": "human", "login": true}],
             }),
             vec!["confirm, in the rule for \"/in\": has no effect without SESSION.login = \"accounts\""],
+        ),
+        (
+            json!({"UPSTREAM_SECRET": secret, "SESSION": {"login": "upstream"}, "ROUTES": [{"path": "/in", "methods": ["POST"], "access": "public", "login": true}]}),
+            vec!["SESSION.cookie: any subdomain can set the cookie \"mk_session\""],
         ),
     ] {
         let variables = {

@@ -158,6 +158,14 @@ fn reports_each_mistake_by_name() {
             json!({"ROUTES": [{"path": "/m", "access": "user", "recent": "10m"}], "SESSION": {"check": "token"}}),
             "ROUTES[0].recent: requires SESSION.check = \"registry\"",
         ),
+        (
+            json!({"SESSION": {"login": "upstream", "cookie": "s", "cookie_previous": "s"}}),
+            "SESSION.cookie_previous: expected a name other than SESSION.cookie",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "cookie": "__Host-s", "cookie_previous": "mk_session"}}),
+            "SESSION.cookie_previous: requires login",
+        ),
         (json!({"SESSION": {"max_lifetime": "4m"}}), "SESSION.max_lifetime: expected 5m or more"),
         (json!({"SESSION": {"idle": "1m"}}), "SESSION.idle: expected 5m or more"),
         (

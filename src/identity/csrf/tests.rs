@@ -8,7 +8,7 @@ fn policy(strict: bool, development: bool) -> Policy {
             .collect(),
         strict,
         development,
-        cookie: CookieName::parse("s").expect("a name"),
+        cookies: vec![CookieName::parse("s").expect("a name")],
     }
 }
 

@@ -15,6 +15,7 @@ fn keys(first: u8, previous: Option<u8>) -> Keys {
 fn policy() -> Policy {
     Policy {
         cookie: CookieName::parse("s").expect("a name"),
+        previous: None,
         domain: None,
         lifetime: Lifetime {
             lifetime: Duration::from_secs(1_000),
@@ -126,13 +127,13 @@ fn lists_ancestors_of_a_path_up_to_a_limit() {
         ("/a/b", &["/", "/a", "/a/", "/a/b"]),
         ("/a;x/b", &["/"]),
     ] {
-        assert_eq!(ancestors(path).collect::<Vec<_>>(), want);
+        assert_eq!(scopes::ancestors(path).collect::<Vec<_>>(), want);
     }
     let deep = "/a".repeat(500);
     let session = read(&policy(), &keys(1, None), "s=x; s=y", NOW);
     let context = CookieContext { path: &deep, ..CONTEXT };
     let lines = session.changes(&policy(), &keys(1, None), context, NOW);
-    assert!(lines.len() <= MAX_SCOPES, "{}", lines.len());
+    assert!(lines.len() <= scopes::MAX_SCOPES, "{}", lines.len());
     assert!(lines.concat().len() < 12_000, "more than proxies take as headers");
     assert!(lines.contains(&format!("s=; Path={}; Max-Age=0", "/a".repeat(128))));
     assert!(lines.contains(&"s=; Path=/a; Max-Age=0".to_owned()));
@@ -173,4 +174,39 @@ fn key_rotation_keeps_the_expiry() {
     let payload =
         format!(r#"{{"userId":"ada","sessionId":"1","iat":{},"exp":{},"x":1}}"#, NOW.0 - 99, NOW.0 + 50);
     assert_eq!(again.payload(), payload.as_bytes());
+}
+
+#[test]
+fn moves_a_cookie_from_its_former_name() {
+    let keys = keys(1, None);
+    let name = |text: &str| CookieName::parse(text).expect("a name");
+    let policy = Policy { cookie: name("__Host-s"), previous: Some(name("s")), ..policy() };
+    let (ada, eve) = (fresh(&keys, "ada"), fresh(&keys, "eve"));
+    let set = format!("__Host-s={ada}; Path=/; Max-Age=50; HttpOnly; SameSite=Lax; Secure");
+    let context = CookieContext { authority: "app.example", path: "/m/x", ..CONTEXT };
+    let expired = ["s=; Path=/; Max-Age=0", "s=; Path=/; Domain=app.example; Max-Age=0"];
+    let changes = |cookies: &str| read(&policy, &keys, cookies, NOW).changes(&policy, &keys, context, NOW);
+    let user = |cookies: &str| match read(&policy, &keys, cookies, NOW).status {
+        SessionStatus::User(live) => live.claims.user_id,
+        status => format!("{status:?}"),
+    };
+    // Only the former cookie: it is read, set under the present name, and expired.
+    let former = format!("s={ada}");
+    assert_eq!(user(&former), "ada");
+    assert_eq!(changes(&former), [expired[0], expired[1], &set]);
+    // Both: the former one is ignored, whoever planted it.
+    let both = format!("s={eve}; __Host-s={ada}");
+    assert_eq!(user(&both), "ada");
+    assert_eq!(changes(&both), Vec::<String>::new());
+    assert_eq!(user(&format!("s={eve}; __Host-s=garbage")), "Rejected(SessionMalformed)");
+    // Signing out expires both.
+    let end = read(&policy, &keys, &both, NOW).end(&policy, context);
+    assert_eq!(end, [expired[0], expired[1], "__Host-s=; Path=/; Max-Age=0; Secure"]);
+    // An invalid former cookie is expired, with its copies in deeper paths.
+    let lines = changes("s=garbage; s=x");
+    assert!(lines.contains(&"s=; Path=/m/x; Max-Age=0".to_owned()), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("__Host-s=; Path=/; Max-Age=0; Secure"));
+    // Without it, nothing changes.
+    assert_eq!(changes(&format!("__Host-s={ada}")), Vec::<String>::new());
+    assert_eq!(user(""), "Anonymous");
 }

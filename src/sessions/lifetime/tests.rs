@@ -41,6 +41,7 @@ fn policy(lifetime: Lifetime) -> Policy {
     };
     Policy {
         cookie: CookieName::parse("s").expect("a name"),
+        previous: None,
         domain: None,
         lifetime,
         expected,
