@@ -20,7 +20,7 @@ use vestibule::{
     },
     platform::{
         effects::{
-            BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
             ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
             PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
             UpstreamCalls, UpstreamRequest, UpstreamResponse,
@@ -48,6 +48,10 @@ impl UpstreamCalls for Platform {
         // The test creates the fields before it measures: in production, the edge allocates them.
         let fields = self.fields.take();
         Ok(UpstreamResponse { status: 200, elapsed_ms: 3, header_lines: HeaderLines(fields), response: () })
+    }
+
+    async fn asset(&self, _: AssetRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
+        unreachable!("not on this path")
     }
 
     async fn head(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {

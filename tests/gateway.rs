@@ -38,7 +38,7 @@ use vestibule::{
     },
     platform::{
         effects::{
-            BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
             ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
             PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
             UpstreamCalls, UpstreamRequest, UpstreamResponse,
@@ -68,6 +68,9 @@ struct Upstream {
     received: RefCell<Vec<Received>>,
     objects: common::sqlite::Objects,
     memory: Memory,
+    /// Requests to the assets binding, and the status and content type of its responses.
+    assets: RefCell<Vec<String>>,
+    asset_answer: Cell<(u16, &'static str)>,
     /// Number of calls to objects. `None`: stores are unavailable.
     store_calls: Cell<Option<u32>>,
     /// Bodies of requests to external services, and their responses, the last one first.
@@ -114,6 +117,13 @@ impl UpstreamCalls for Upstream {
             header_lines: HeaderLines(fields.join("\n")),
             response: (),
         })
+    }
+
+    async fn asset(&self, asset: AssetRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
+        self.assets.borrow_mut().push(format!("{} {} {:?}", asset.method, asset.path, asset.if_none_match));
+        let (status, content_type) = self.asset_answer.get();
+        let header_lines = HeaderLines(format!("content-type\n{content_type}\netag\n\"1\""));
+        Ok(UpstreamResponse { status, elapsed_ms: 1, header_lines, response: () })
     }
 
     async fn head(&self, request: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
@@ -301,6 +311,8 @@ fn upstream_with(answer: Result<Scripted, Fault>) -> Upstream {
         received: RefCell::default(),
         objects: common::sqlite::Objects::default(),
         memory: Memory::default(),
+        assets: RefCell::default(),
+        asset_answer: Cell::new((200, "application/octet-stream")),
         store_calls: Cell::new(Some(0)),
         external_requests: RefCell::default(),
         external_responses: RefCell::default(),
@@ -1310,3 +1322,7 @@ mod slow_bodies;
 /// Commands of ended sessions, and tokens of demoted admins.
 #[path = "common/ended_sessions.rs"]
 mod ended_sessions;
+
+/// The pages of Vestibule.
+#[path = "common/pages.rs"]
+mod pages;

@@ -11,6 +11,7 @@
 //! | `login.rs` | opens, extends and ends sessions |
 //! | `profile.rs` | a user's name and e-mail address for upstream |
 //! | `provision.rs` | the tokens of `AGENT_TOKENS` |
+//! | `pages.rs` | the pages of Vestibule: their paths, their headers |
 //! | `settings.rs` | the settings |
 //! | `endpoints/` | `/api/auth`, `/api/users`, `/api/invites`, `/api/sessions`, `/api/agent-tokens` |
 //! | `tests.rs`, `writes/tests.rs`, `writes/tests/model.rs` | tests; `model.rs` tests random histories of commands |
@@ -32,6 +33,7 @@
 pub mod endpoints;
 pub mod factors;
 pub mod login;
+pub mod pages;
 pub mod profile;
 pub mod provision;
 pub mod settings;

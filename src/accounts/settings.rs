@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::factors::ticket::TicketKeys;
+use super::{
+    factors::ticket::TicketKeys,
+    pages::{Branding, Pages},
+};
 use crate::crypto::{derive::KeyDerivation, secret::Secret};
 
 /// Settings of accounts.
@@ -18,6 +21,14 @@ pub struct Settings {
     pub tickets: TicketKeys,
     /// Derives the keys that seal secrets for codes.
     pub derivation: KeyDerivation,
+    /// The pages of Vestibule (`PAGES`); `None` if they are not served.
+    pub pages: Option<Pages>,
+    /// Whether the pages are not served only because there is no binding `ASSETS`.
+    pub pages_lack_assets: bool,
+    /// How the pages present the operator (`BRANDING`).
+    pub branding: Branding,
+    /// Whether machines may have to ask people for approvals.
+    pub has_approvals: bool,
 }
 
 /// Who needs a second factor to sign in. Everybody may enroll one.

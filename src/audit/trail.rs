@@ -88,7 +88,7 @@ pub fn end<E: Effects>(
     let succeeded = event.decision == "allow" && (200..400).contains(&event.status);
     let is_recorded = match record.rule.destination {
         _ if record.rule.audit == Audit::Off => false,
-        Destination::WrongMethod(_) | Destination::InternalOnly => false,
+        Destination::Pages | Destination::WrongMethod(_) | Destination::InternalOnly => false,
         // A sign-out without a session changes nothing.
         Destination::Endpoint(_) => succeeded && (record.principal.is_some() || record.proved.is_some()),
         Destination::Upstream => event.decision == "allow" || record.principal.is_some(),

@@ -20,7 +20,7 @@ use vestibule::{
     http::{problem::Fault, request::Request},
     platform::{
         effects::{
-            BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
             ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
             PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
             UpstreamCalls, UpstreamRequest, UpstreamResponse,
@@ -212,6 +212,10 @@ impl UpstreamCalls for OfflineEffects {
     type Response = ();
 
     async fn upstream(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn asset(&self, _: AssetRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         Err(Fault::Internal)
     }
 

@@ -1,8 +1,8 @@
 //! The built-in routes. They are rules like any other: the same route table matches them, and the same checks apply.
 //!
 //! A route exists only if its feature is enabled. Otherwise its path belongs to upstream. All paths except the
-//! well-known ones begin with a prefix that the operator chooses (`ENDPOINTS`). This file writes the prefix as
-//! [`DEFAULT_PREFIX`].
+//! well-known ones begin with a prefix that the operator chooses: `ENDPOINTS`, or `PAGES` for the pages. [`ROUTES`] has
+//! the default prefixes.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{idempotency, parse::Variables, rules::is_routes};
 use crate::{
+    accounts::pages::{self, Pages},
     http::path::CanonicalPath,
     routing::{
         built_in::{self, BrowserUse, BuiltInRoute, ROUTES, Requirement},
@@ -23,6 +24,7 @@ use crate::{
 #[expect(clippy::struct_excessive_bools, reason = "one for each kind of store")]
 pub(super) struct Features {
     pub(super) prefix: &'static str,
+    pub(super) pages: Option<Pages>,
     pub(super) check: Option<Check>,
     pub(super) login_by: Option<Login>,
     /// The maximum time since the user authenticated, for sensitive routes.
@@ -90,6 +92,7 @@ impl Features {
     pub(super) const fn all(prefix: &'static str) -> Self {
         Self {
             prefix,
+            pages: None,
             check: None,
             login_by: Some(Login::Accounts),
             recent_admin: None,
@@ -113,8 +116,24 @@ impl Features {
     /// Returns the path of a built-in route, with the configured prefix.
     fn path(self, route: &BuiltInRoute) -> String {
         let path = route.path;
-        path.strip_prefix(DEFAULT_PREFIX)
-            .map_or_else(|| path.to_owned(), |rest| format!("{}{rest}", self.prefix))
+        let prefixes = [
+            (DEFAULT_PREFIX, self.prefix),
+            (DEFAULT_PAGES_PREFIX, self.pages.map_or(DEFAULT_PAGES_PREFIX, |pages| pages.prefix)),
+        ];
+        let moved =
+            prefixes.iter().find_map(|(default, to)| Some(format!("{to}{}", path.strip_prefix(default)?)));
+        moved.unwrap_or_else(|| path.to_owned())
+    }
+
+    /// Returns whether a rule requires approvals, and they can be given.
+    pub(super) fn has_approvals(self) -> bool {
+        self.login_by == Some(Login::Accounts) && self.has_confirmations && self.uses.confirmations
+    }
+
+    /// Returns whether a pattern is under the prefix of the pages.
+    pub(super) fn is_page(self, pattern: &str) -> bool {
+        let rest = self.pages.and_then(|pages| pattern.strip_prefix(pages.prefix));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -142,6 +161,9 @@ pub(super) fn forbidden_return_paths(features: Features) -> Vec<String> {
     let mut paths: Vec<String> =
         routes.iter().filter(|route| !is_page(route.path)).map(|route| features.path(route)).collect();
     paths.dedup();
+    let steps = pages::NAMES.iter().filter(|name| !pages::RETURN_PAGES.contains(name));
+    let pages = features.pages.into_iter().flat_map(|pages| steps.clone().map(move |name| pages.path(name)));
+    paths.extend(pages);
     paths
 }
 
@@ -167,6 +189,15 @@ pub(super) fn add_built_in_routes(
             table.add(Rule::new(&path, Access::Public, wrong_method))?;
         }
     }
+    if let Some(Pages { prefix }) = features.pages {
+        for path in [prefix.to_owned(), format!("{prefix}/{{*page}}")] {
+            let mut rule = Rule::new(&path, Access::Public, Destination::Pages);
+            rule.methods = vec!["GET".to_owned()];
+            rule.operation = Some("vestibule.pages.read".to_owned());
+            table.add(rule)?;
+            table.add(Rule::new(&path, Access::Public, Destination::WrongMethod("GET, HEAD")))?;
+        }
+    }
     Ok(())
 }
 
@@ -181,8 +212,9 @@ fn enabled_routes(features: Features) -> Vec<&'static BuiltInRoute> {
         Requirement::Inbox => has_registry && features.has_inbox && uses.inbox,
         Requirement::Checkouts => features.has_checkouts && uses.checkouts,
         Requirement::Accounts => has_accounts,
+        Requirement::Pages => features.pages.is_some(),
         Requirement::Tokens => has_accounts && uses.tokens,
-        Requirement::Approvals => has_accounts && features.has_confirmations && uses.confirmations,
+        Requirement::Approvals => features.has_approvals(),
         Requirement::Flags => has_registry && features.has_flags && uses.features,
         Requirement::Audit => has_registry && features.has_audit,
     };
@@ -191,3 +223,6 @@ fn enabled_routes(features: Features) -> Vec<&'static BuiltInRoute> {
 
 /// Default prefix of the built-in routes, with which [`ROUTES`] is written.
 pub(super) const DEFAULT_PREFIX: &str = "/api";
+
+/// Default prefix of the pages, with which [`ROUTES`] is written.
+const DEFAULT_PAGES_PREFIX: &str = "/_vestibule";

@@ -8,11 +8,11 @@
 //! | `reader.rs` | reads values by name, and collects mistakes |
 //! | `rules.rs` | builds the route table |
 //! | `built_in.rs` | adds the built-in routes whose feature is enabled |
-//! | `session.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
+//! | `session.rs`, `pages.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
 //! | `unusable.rs` | variables that cannot be used: broken JSON, unknown names |
 //! | `classes.rs` | the list of Durable Object classes |
 //! | `warnings.rs` | warnings for `check-config` |
-//! | `tests.rs`, `tests/mistakes.rs`, `tests/messages.rs`, `tests/endpoints.rs`, `tests/slashes.rs` | tests |
+//! | `tests.rs`, `tests/mistakes.rs`, `tests/messages.rs`, `tests/endpoints.rs`, `tests/pages.rs`, `tests/slashes.rs` | tests |
 //!
 //! [`Config`] holds parsed values: none of its fields is a string that still has to be parsed. The parser reports all
 //! mistakes at once, each with its path. A configuration with a mistake is rejected as a whole, and the gateway then
@@ -26,6 +26,7 @@ mod credentials;
 mod guards;
 mod idempotency;
 mod limits;
+mod pages;
 mod parse;
 mod reader;
 mod rules;

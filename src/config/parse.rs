@@ -7,6 +7,7 @@ use super::{
     Config,
     built_in::{self, Features, Uses},
     catalogue, checkouts, credentials, guards, limits,
+    pages::{self, ParsedPages},
     reader::{ConfigError, Mistakes, Table, expected},
     rules::{self, RuleContext},
     schema::{SESSION, VARIABLES},
@@ -14,7 +15,10 @@ use super::{
     session, upstream, webhooks,
 };
 use crate::{
-    accounts::settings::{Settings as AccountSettings, UserHeader},
+    accounts::{
+        pages::SIGN_IN,
+        settings::{Settings as AccountSettings, UserHeader},
+    },
     approvals::confirmations::Confirmations,
     audit::{Audit, settings::Settings as AuditSettings},
     base::time::Timestamp,
@@ -147,7 +151,12 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let login_by = session::login(&table, check, &context);
     let recent_admin = session::recent_admin(&table, check);
     let required_factor = session::required_factor(&table, login_by);
-    let login_path = table.parse("login_path", page_path);
+    let ParsedPages { pages, lack_assets } = pages::parse(&top, &table, login_by, &context);
+    let branding = pages::branding(&top, login_by, &context);
+    let login_path = match pages.filter(|_| !table.has("login_path")) {
+        Some(pages) => Some(pages.path(SIGN_IN)),
+        None => table.parse("login_path", page_path),
+    };
     let home_path = table.parse("home_path", page_path);
     if prefix.is_some_and(|prefix| [&login_path, &home_path].into_iter().flatten().any(|path| path == prefix))
     {
@@ -172,6 +181,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let seeds = credentials::agent_tokens(&context, &credentials);
     let features = Features {
         prefix: all_features.prefix,
+        pages,
         check,
         login_by,
         recent_admin,
@@ -257,6 +267,10 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             required_factor: required_factor?,
             tickets,
             derivation: derivation.clone(),
+            pages,
+            pages_lack_assets: lack_assets,
+            branding,
+            has_approvals: features.has_approvals(),
         },
         webhooks,
         checkouts: CheckoutSettings {

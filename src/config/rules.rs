@@ -82,7 +82,7 @@ pub(super) fn parse(
         }
     }
     let login_path = login_path?;
-    if table.exact("GET", login_path).is_none() {
+    if !features.is_page(login_path) && table.exact("GET", login_path).is_none() {
         let mut page = Rule::new(login_path, Access::Public, Destination::Upstream);
         page.methods = vec!["GET".to_owned()];
         table.add(page).ok()?;
@@ -241,6 +241,9 @@ fn add(table: &mut rule::Table, rule: Rule, features: Features) -> Result<(), St
     if built_in::is_built_in(features, &rule.path) {
         let message = "expected a path that is not an endpoint of Vestibule: choose another path, or move the endpoints with ENDPOINTS";
         return Err(message.to_owned());
+    }
+    if features.is_page(&rule.path) {
+        return Err("expected a path outside of the pages of Vestibule: choose another path, or move the pages with PAGES".to_owned());
     }
     table.add(rule).map_err(|error| match error {
         RuleError::Pattern(mistake) => mistake,

@@ -28,6 +28,8 @@ pub const ALL: &[&[Member]] = &[
     CHECKOUT_PROVIDER,
     CONFIRM,
     MAINTAINED,
+    PAGES,
+    BRANDING,
 ];
 
 /// The variables. `ROUTES` may continue in any `ROUTES_*`. These are read in the order of their names.
@@ -42,6 +44,8 @@ pub const VARIABLES: &[Member] = &[
     open("USER_HEADERS", "a list of \"name\" and \"email\""),
     given("TOKEN_MAKERS", "\"users\" or \"admins\"", "users"),
     open("TOKEN_MAX_EXPIRY", "a duration from 1m to 3650d"),
+    open("PAGES", "a table"),
+    open("BRANDING", "a table"),
     open("ALLOWED_ORIGINS", "a list of origins"),
     open("REDIRECT_ORIGINS", "a list of origins"),
     given("CSRF", "\"standard\" or \"strict\"", "standard"),
@@ -90,6 +94,16 @@ pub const SESSION: &[Member] = &[
     given("login_path", "a path", "/login"),
     given("home_path", "a path", "/"),
     given("forward", "true or false", "true"),
+];
+
+/// The members of `PAGES`.
+pub const PAGES: &[Member] = &[given("prefix", "a path of a-z, 0-9, -, ., _ and ~", "/_vestibule")];
+
+/// The members of `BRANDING`.
+pub const BRANDING: &[Member] = &[
+    open("name", "a name of 1 to 60 characters"),
+    open("logo", "an https URL, or a path of this site"),
+    open("accent", "a colour like #1d4ed8"),
 ];
 
 /// The members of `UPSTREAM` as a table.

@@ -4,6 +4,7 @@ mod endpoints;
 mod feature_mistakes;
 mod messages;
 mod mistakes;
+mod pages;
 mod slashes;
 
 use std::time::Duration;
@@ -14,8 +15,8 @@ use super::{
     Bindings, Config,
     parse::read_variables,
     schema::{
-        ALL, BOT_CHECK, CATALOGUE, CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, MAINTAINED, Member,
-        RATE_LIMIT, RULE, SECRETS, SESSION, UPSTREAM, VARIABLES, WEBHOOK,
+        ALL, BOT_CHECK, BRANDING, CATALOGUE, CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, MAINTAINED,
+        Member, PAGES, RATE_LIMIT, RULE, SECRETS, SESSION, UPSTREAM, VARIABLES, WEBHOOK,
     },
 };
 use crate::{
@@ -264,7 +265,7 @@ fn reads_every_member_of_the_schema() {
     let within = |list: &str, entry: &Value| json!({ list: [entry] });
     let rule_with = |member: &str, table: Value| json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "required", member: table}], "WEBHOOKS": [webhook]});
     let provider = |confirm: Value| json!({"WEBHOOKS": [webhook], "CHECKOUT_PROVIDERS": [{"provider": "shop", "confirm": [confirm]}]});
-    let tables: [(&[Member], &str, Wrap<'_>); 14] = [
+    let tables: [(&[Member], &str, Wrap<'_>); 16] = [
         (VARIABLES, "", Box::new(|all| all)),
         (SECRETS, "", Box::new(|all| all)),
         (SESSION, "SESSION.", Box::new(|table| json!({ "SESSION": table }))),
@@ -294,6 +295,8 @@ fn reads_every_member_of_the_schema() {
         (CHECKOUT, "ROUTES[0].checkout.", Box::new(|table| rule_with("checkout", table))),
         (CHECKOUT_PROVIDER, "CHECKOUT_PROVIDERS[0].", Box::new(|entry| within("CHECKOUT_PROVIDERS", &entry))),
         (CONFIRM, "CHECKOUT_PROVIDERS[0].confirm[0].", Box::new(provider)),
+        (PAGES, "PAGES.", Box::new(|table| json!({ "PAGES": table }))),
+        (BRANDING, "BRANDING.", Box::new(|table| json!({ "BRANDING": table }))),
         (MAINTAINED, "MAINTENANCE[0].", Box::new(|entry| within("MAINTENANCE", &entry))),
     ];
     let listed = tables.iter().map(|(members, ..)| members.as_ptr()).collect::<Vec<_>>();

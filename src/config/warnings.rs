@@ -18,6 +18,12 @@ impl Config {
                     .to_owned(),
             );
         }
+        if self.accounts.pages_lack_assets {
+            warnings.push(format!(
+                "SESSION.login: users sign in at {} of the application, because the pages of Vestibule need a binding ASSETS: add [assets] (see docs/accounts.md#pages), or set SESSION.login_path to the page of your own",
+                self.site.return_path.login
+            ));
+        }
         if self.sessions.login != Login::Accounts {
             for rule in self.rules.rules().iter().filter(|rule| rule.confirm != Confirm::Never) {
                 warnings.push(format!(

@@ -26,7 +26,7 @@ use crate::{
     http::problem::Fault,
     platform::{
         effects::{
-            BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
             ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
             PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedBody, SealedTexts, Sealing,
             StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
@@ -62,6 +62,17 @@ impl UpstreamCalls for EdgeEffects<'_> {
 
     async fn upstream(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         self.send(RequestKind::Forwarded, outbound).await
+    }
+
+    async fn asset(&self, asset: AssetRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
+        self.reject_in_dry_run(Fault::UpstreamFailed)?;
+        let origin = format!("{}://{}", self.origin.0, self.origin.1);
+        let promise = upstream::request_asset(&self.state.env, &origin, asset);
+        let (started, deadline) = (self.elapsed(), self.deadline(ASSET_TIMEOUT));
+        let found = self.receive(promise, deadline).await?;
+        let asset = read_response(&found, self.elapsed().saturating_sub(started))?;
+        *self.state.response.borrow_mut() = Some(found);
+        Ok(asset)
     }
 
     async fn head(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
@@ -358,6 +369,16 @@ impl<'a> EdgeEffects<'a> {
         sealing::unseal(waiter, keys, &sealed, deadline).await
     }
 
+    /// Waits for the headers of a response.
+    async fn receive(&self, promise: JsResult, deadline: Deadline) -> Result<Response, Fault> {
+        let promise = promise.map_err(|_| Fault::UpstreamFailed)?;
+        match self.state.waiter.wait(promise, deadline).await {
+            WaitOutcome::Fulfilled(found) => Ok(found.unchecked_into()),
+            WaitOutcome::Rejected(_) => Err(Fault::UpstreamFailed),
+            WaitOutcome::TimedOut => Err(Fault::UpstreamTimeout),
+        }
+    }
+
     /// Sends a request to upstream and waits for the headers of its response.
     async fn send(
         &self,
@@ -378,13 +399,8 @@ impl<'a> EdgeEffects<'a> {
             RequestKind::Post(body) => upstream::new_request("POST", &url, &edits, &JsValue::from_str(body)),
         };
         let (started, deadline) = (self.elapsed(), self.deadline(outbound.timeout));
-        let promise =
-            copied.and_then(|copy| transport.send(env, &copy)).map_err(|_| Fault::UpstreamFailed)?;
-        let found: Response = match waiter.wait(promise, deadline).await {
-            WaitOutcome::Fulfilled(found) => found.unchecked_into(),
-            WaitOutcome::Rejected(_) => return Err(Fault::UpstreamFailed),
-            WaitOutcome::TimedOut => return Err(Fault::UpstreamTimeout),
-        };
+        let promise = copied.and_then(|copy| transport.send(env, &copy));
+        let found = self.receive(promise, deadline).await?;
         let upstream_response = read_response(&found, self.elapsed().saturating_sub(started))?;
         match kind {
             RequestKind::Forwarded => *response.borrow_mut() = Some(found),
@@ -397,6 +413,9 @@ impl<'a> EdgeEffects<'a> {
 
 /// Timeout of a store. A store replies within milliseconds unless something is wrong.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Timeout of the assets binding.
+const ASSET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout of the platform's rate limiter, which must be fast.
 const RATE_LIMIT_TIMEOUT: Duration = Duration::from_millis(500);

@@ -16,7 +16,9 @@ use super::{
 use crate::{
     http::{origin::host_of, problem::Fault},
     platform::{
-        effects::{ExternalAddress, ExternalRequest, ExternalResponse, MAX_EXTERNAL_RESPONSE_BYTES},
+        effects::{
+            AssetRequest, ExternalAddress, ExternalRequest, ExternalResponse, MAX_EXTERNAL_RESPONSE_BYTES,
+        },
         store::decode,
     },
     upstream::settings::Upstream,
@@ -72,6 +74,17 @@ impl<'a> Transport<'a> {
         }
         sys::fetch_with(request, &init)
     }
+}
+
+/// Sends a request for a file to the assets binding. It has no header but `If-None-Match`.
+pub(super) fn request_asset(env: &Env, origin: &str, asset: AssetRequest<'_>) -> JsResult {
+    let mut edits = String::new();
+    if let Some(known) = asset.if_none_match {
+        push_edit(&mut edits, '=', "if-none-match", Some(known));
+    }
+    let url = format!("{origin}{}", asset.path);
+    let request = new_request(asset.method, &url, &edits, &JsValue::UNDEFINED)?;
+    Transport::Binding("ASSETS").send(env, &request)
 }
 
 /// Creates a request of the gateway's own. It does not follow redirects.

@@ -163,6 +163,7 @@ pub async fn run<E: Effects + WithHooks>(
         }),
         Step::Dispatch => rule.map(|rule| match rule.destination {
             Destination::Upstream => "the application".to_owned(),
+            Destination::Pages => "the pages of Vestibule".to_owned(),
             Destination::Endpoint(_) | Destination::WrongMethod(_) | Destination::InternalOnly => {
                 rule.operation_or_path().to_owned()
             }

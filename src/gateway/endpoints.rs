@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+pub(super) mod pages;
+
 use crate::{
     accounts::endpoints::{self as accounts, AccountsContext},
     approvals, audit,
@@ -78,7 +80,7 @@ pub(super) fn check_in_dry_run(rule: &Rule) -> Result<(), Rejection> {
     match rule.destination {
         Destination::InternalOnly => Err(Rejection::NotFound),
         Destination::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed)),
-        Destination::Endpoint(_) | Destination::Upstream => Ok(()),
+        Destination::Endpoint(_) | Destination::Pages | Destination::Upstream => Ok(()),
     }
 }
 
@@ -114,6 +116,8 @@ pub(super) async fn answer<E: Effects>(
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
         Endpoint::Me
         | Endpoint::Logout
+        | Endpoint::ReadSettings
+        | Endpoint::ReadPageSettings
         | Endpoint::SetUpState
         | Endpoint::SetUp
         | Endpoint::LogIn

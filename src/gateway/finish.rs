@@ -66,6 +66,18 @@ impl<'a> RequestContext<'a> {
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(relayed.response, edits)
             }
+            Ok(DispatchOutcome::Page(file, found)) => {
+                self.event.status = found.status;
+                self.event.upstream_ms = Some(found.elapsed_ms);
+                let lines = self.set_cookie_lines(effects, true).await;
+                self.event.cookies_changed = lines.len();
+                let set = file.headers(&self.config.accounts.branding, !lines.is_empty());
+                let mut edits = HeaderEdits::default();
+                edits.set.extend(set.into_iter().map(|(name, value)| (name, Cow::Owned(value))));
+                edits.append.extend(lines.into_iter().map(|line| ("set-cookie", line)));
+                edits.append.extend(timing(self.event.upstream_ms));
+                Answer::Relayed(found.response, edits)
+            }
             Ok(DispatchOutcome::Replayed(rule, relayed)) => {
                 (self.event.status, self.event.idempotency) = (relayed.status, Some(ClaimState::Replayed));
                 let headers = relayed.headers();

@@ -11,25 +11,24 @@
 //! | `identify.rs` | step 7: the session cookie, then the bearer token |
 //! | `intake.rs` | reads what later steps need of a body that goes to upstream |
 //! | `claim.rs` | step 11: of a key, or of a provider's event |
-//! | `endpoints.rs` | step 12 for the built-in routes: calls the feature's endpoint |
+//! | `endpoints.rs`, `endpoints/pages.rs` | step 12 for the built-in routes and for the pages of Vestibule |
 //! | `finish.rs` | step 13: cookies, caching, headers, the log line |
 //! | `dry_run.rs`, `explain.rs` | the same steps without side effects; `POST /api/explain` |
 //! | `maintenance.rs` | the work at a tick of the cron trigger |
 
+mod authorize;
 pub mod claim;
+pub mod dry_run;
 mod endpoints;
 pub mod explain;
+mod finish;
 pub mod identify;
 pub mod intake;
 pub mod maintenance;
-
-mod authorize;
-pub mod dry_run;
-mod finish;
 mod request_context;
 
-use self::claim::RequestClaim;
 use self::request_context::{Admitted, DispatchOutcome, Matched, RequestContext};
+use self::{claim::RequestClaim, endpoints::pages};
 use crate::{
     accounts::{login, profile},
     approvals::approval,
@@ -193,6 +192,7 @@ impl<'a> RequestContext<'a> {
                     login::open_for_upstream(cx, effects, rule, request, browser, &response, meta).await?;
                 Ok(DispatchOutcome::Upstream(rule, response, login_cookies))
             }
+            Destination::Pages => outlined(pages::answer(config, effects, request, &self.target)).await,
             Destination::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
             Destination::InternalOnly => Err(Rejection::NotFound.into()),
             Destination::Endpoint(route) => {

@@ -2,6 +2,7 @@
 
 use super::intake::Body;
 use crate::{
+    accounts::pages::PageFile,
     approvals::approval::ApprovalPassed,
     audit::trail::{AuditRecord, AuditRecorded},
     config::Config,
@@ -53,6 +54,8 @@ pub(super) enum DispatchOutcome<'a, R> {
     Upstream(&'a Rule, UpstreamResponse<R>, Option<Vec<String>>),
     /// The ledger, with the stored answer of upstream or of an endpoint.
     Replayed(&'a Rule, UpstreamResponse<R>),
+    /// A file of the pages of Vestibule.
+    Page(PageFile, UpstreamResponse<R>),
     /// A reply of Vestibule's own.
     Endpoint(call::EndpointResponse),
 }

@@ -138,6 +138,8 @@ pub enum Fault {
     InviteRedeemFailed,
     /// A store refused, failed or took too long. The gateway cannot decide without it.
     StoreUnavailable,
+    /// A page of Vestibule is not in the assets binding.
+    PagesMissing,
     /// The configuration is invalid, so no request is admitted.
     Misconfigured,
     /// A bug: a case that should be impossible.
@@ -361,6 +363,11 @@ impl Fault {
             Self::StoreUnavailable => {
                 (503, "store_unavailable", "a data store did not answer: send the request again later")
             }
+            Self::PagesMissing => (
+                503,
+                "pages_missing",
+                "the pages of Vestibule were not deployed: add the folder _vestibule to the static assets",
+            ),
             Self::Misconfigured => (503, "misconfigured", "this gateway is not configured correctly"),
             Self::Internal => (500, "internal", "internal error: try again later"),
         };

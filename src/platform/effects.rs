@@ -10,7 +10,9 @@ pub use super::kv::Kv;
 pub use super::objects::ObjectCalls;
 pub use super::request_body::{BodyError, BodyWasRead, HashedBody, ReadBody, RequestBody};
 pub use super::sealing::{OpenedText, SealedAnswers, SealedBody, SealedTexts, Sealing, StoredAnswer};
-pub use super::upstream::{Buffered, BufferedResponse, UpstreamCalls, UpstreamRequest, UpstreamResponse};
+pub use super::upstream::{
+    AssetRequest, Buffered, BufferedResponse, UpstreamCalls, UpstreamRequest, UpstreamResponse,
+};
 
 /// All capabilities together. A function that needs fewer can ask for fewer.
 pub trait Effects:

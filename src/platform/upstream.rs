@@ -23,6 +23,12 @@ pub trait UpstreamCalls {
         outbound: UpstreamRequest<'_>,
     ) -> Result<UpstreamResponse<Self::Response>, Fault>;
 
+    /// Requests a file from the assets binding `ASSETS`. The request has no other header of the client's.
+    ///
+    /// # Errors
+    /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
+    async fn asset(&self, asset: AssetRequest<'_>) -> Result<UpstreamResponse<Self::Response>, Fault>;
+
     /// Sends a `HEAD` request to upstream. It has these headers and no others.
     ///
     /// # Errors
@@ -68,6 +74,17 @@ pub struct UpstreamRequest<'a> {
     pub personal: bool,
     /// The maximum time until the response headers arrive.
     pub timeout: Duration,
+}
+
+/// A request for a file of the assets binding.
+#[derive(Clone, Copy, Debug)]
+pub struct AssetRequest<'a> {
+    /// `GET` or `HEAD`.
+    pub method: &'a str,
+    /// The path of the file.
+    pub path: &'a str,
+    /// The version that the client has (`If-None-Match`).
+    pub if_none_match: Option<&'a str>,
 }
 
 /// A response from upstream.

@@ -58,7 +58,7 @@ pub fn respond_early<'a>(
     let DenialContext { config, request, meta, rule } = denial;
     // Most of the gateway's endpoints serve scripts: they answer with a status, never with a redirect.
     let is_for_scripts = rule.is_some_and(|rule| match rule.destination {
-        Destination::Upstream => false,
+        Destination::Upstream | Destination::Pages => false,
         Destination::Endpoint(route) => !route.serves_people(),
         Destination::WrongMethod(_) | Destination::InternalOnly => true,
     });

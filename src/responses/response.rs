@@ -150,7 +150,11 @@ pub fn failed(fault: Fault, context: ProblemContext<'_>) -> Reply {
     let retry_after = match fault {
         Fault::Misconfigured => Some("30"),
         Fault::StoreUnavailable => Some("1"),
-        Fault::UpstreamFailed | Fault::UpstreamTimeout | Fault::InviteRedeemFailed | Fault::Internal => None,
+        Fault::UpstreamFailed
+        | Fault::UpstreamTimeout
+        | Fault::InviteRedeemFailed
+        | Fault::PagesMissing
+        | Fault::Internal => None,
     };
     reply.headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
     reply

@@ -14,7 +14,7 @@ pub struct BuiltInRoute {
     pub endpoint: Endpoint,
     /// The method. `GET` includes `HEAD`.
     pub method: &'static str,
-    /// The path, with the default prefix `/api`.
+    /// The path, with the default prefix `/api` or `/_vestibule`.
     pub path: &'static str,
     /// The access.
     pub access: Access,
@@ -62,6 +62,8 @@ pub enum Requirement {
     Checkouts,
     /// Accounts.
     Accounts,
+    /// The pages of Vestibule.
+    Pages,
     /// Accounts and a kind of token.
     Tokens,
     /// Accounts, and a rule that requires an approval.
@@ -79,6 +81,10 @@ pub enum Endpoint {
     Me,
     /// `POST /api/auth/logout`
     Logout,
+    /// `GET /api/auth/settings`: what the pages of accounts have to know
+    ReadSettings,
+    /// `GET /_vestibule/settings`: the same, at a path that the pages know
+    ReadPageSettings,
     /// `GET /api/auth/setup`
     SetUpState,
     /// `POST /api/auth/setup`
@@ -292,6 +298,8 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::Redeliver, "POST", "/api/webhooks/{id}/redeliver", Access::Admin, "vestibule.webhooks.redeliver", Requirement::Inbox).changing_state(),
     route(Endpoint::ReadCheckout, "GET", "/api/checkouts/{ref}", Access::Optional, "vestibule.checkouts.read", Requirement::Checkouts),
     route(Endpoint::CancelCheckout, "POST", "/api/checkouts/{ref}/cancel", Access::Optional, "vestibule.checkouts.cancel", Requirement::Checkouts).changing_state(),
+    route(Endpoint::ReadSettings, "GET", "/api/auth/settings", Access::Public, "vestibule.settings.read", Requirement::Accounts),
+    route(Endpoint::ReadPageSettings, "GET", "/_vestibule/settings", Access::Public, "vestibule.pages.settings", Requirement::Pages),
     route(Endpoint::SetUpState, "GET", "/api/auth/setup", Access::Public, "vestibule.setup.read", Requirement::Accounts),
     route(Endpoint::SetUp, "POST", "/api/auth/setup", Access::Public, "vestibule.setup", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::LogIn, "POST", "/api/auth/login", Access::Public, "vestibule.login", Requirement::Accounts).with_body().changing_state(),

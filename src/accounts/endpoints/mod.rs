@@ -10,6 +10,7 @@
 //! | `reauthentication.rs` | `/api/auth/reauthenticate`: a signed-in user proves again that they are present |
 //! | `invites.rs` | `/api/invites` |
 //! | `sessions.rs` | `/api/sessions` |
+//! | `settings.rs` | what a page for signing in has to know |
 //! | `tokens.rs` | `/api/agent-tokens` |
 //! | `delegation.rs` | tokens that are made with a token |
 
@@ -21,6 +22,7 @@ mod names;
 mod reauthentication;
 mod second_step;
 mod sessions;
+mod settings;
 mod tokens;
 mod users;
 
@@ -78,6 +80,7 @@ pub async fn answer<E: Effects>(
     match endpoint {
         Endpoint::Me => Ok(me::read(call, effects).await?.into()),
         Endpoint::Logout => me::log_out(call, effects).await,
+        Endpoint::ReadSettings | Endpoint::ReadPageSettings => settings::read(call, effects).await,
         Endpoint::SetUpState => users::set_up_state(call, effects).await,
         Endpoint::SetUp => users::set_up(call, effects).await,
         Endpoint::LogIn => users::log_in(call, effects).await,

@@ -33,13 +33,18 @@ use crate::{
     },
 };
 
-/// Returns whether the first account can be made: a setup token is configured, and no account exists yet.
-///
-/// Accounts never become empty again, so this isolate does not ask again once it has seen an account.
+/// Answers whether the first account can be made.
 pub(super) async fn set_up_state<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
+    Ok(json(200, &SetUpState { open: is_set_up_open(call, effects).await? }).into())
+}
+
+/// Returns whether the first account can be made: a setup token is configured, and no account exists yet.
+///
+/// Accounts never become empty again, so this isolate does not ask again once it has seen an account.
+pub(super) async fn is_set_up_open<E: Effects>(call: Call<'_>, effects: &E) -> Result<bool, Fault> {
     let is_set_up = effects.memory().of::<AccountsMemory>();
     let is_set_up = &is_set_up.is_set_up;
     let mut open = call.cx.accounts.setup_token.is_some() && !is_set_up.get();
@@ -47,12 +52,12 @@ pub(super) async fn set_up_state<E: Effects>(
         let command = Command::Users(None, 1);
         let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
         else {
-            return Err(Fault::Internal.into());
+            return Err(Fault::Internal);
         };
         open = users.is_empty();
         is_set_up.set(!open);
     }
-    Ok(json(200, &SetUpState { open }).into())
+    Ok(open)
 }
 
 /// Makes the first account, for a client that has the setup token.

@@ -34,7 +34,10 @@ impl<'a> View<'a> {
         let DenialContext { config, request, rule, .. } = *denial;
         let is_approval = rule.is_some_and(|rule| match rule.destination {
             Destination::Endpoint(route) => route.serves_people(),
-            Destination::Upstream | Destination::WrongMethod(_) | Destination::InternalOnly => false,
+            Destination::Upstream
+            | Destination::Pages
+            | Destination::WrongMethod(_)
+            | Destination::InternalOnly => false,
         });
         Self {
             request,
@@ -202,6 +205,7 @@ static PAGE_TEXTS: &[PageText] = &[
     text("upstream_failed", "", "The application can't be reached", "It did not answer, or its answer broke off.", LATER),
     text("upstream_timeout", "", "The application takes too long", "It did not answer in time.", LATER),
     text("store_unavailable", "", "This page is temporarily unavailable", "A data store of this site did not answer.", LATER),
+    text("pages_missing", "", "This page was not deployed", "The gateway of this site has pages of its own, such as the one for signing in, and their files are missing.", "If this is your site: deploy the folder _vestibule with your static assets."),
     text("misconfigured", "", "This site is not set up correctly", "The configuration of its gateway has a mistake, so every request is refused.", "If this is your site, read the log: the log names each mistake."),
     text("internal", "", "Something went wrong", "This is a fault of the site, not of your request.", LATER),
 ];

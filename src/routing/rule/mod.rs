@@ -301,7 +301,9 @@ pub enum Destination {
     Upstream,
     /// An endpoint of the gateway.
     Endpoint(&'static BuiltInRoute),
-    /// The path of an endpoint, with another method. Holds the value of `Allow`.
+    /// The pages of Vestibule: static files of the assets binding.
+    Pages,
+    /// The path of an endpoint or page, with another method. Holds the value of `Allow`.
     WrongMethod(&'static str),
     /// A path of upstream that only the gateway calls. A client gets 404.
     InternalOnly,

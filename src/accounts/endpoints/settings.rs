@@ -1,0 +1,110 @@
+//! `GET /api/auth/settings`: what a page for signing in, or for an account, has to know. The pages of Vestibule read the
+//! same at `GET /_vestibule/settings`, because they do not know the prefix of the endpoints.
+//!
+//! Everybody can read it, so it has no secret and nothing about a user.
+
+use serde::Serialize;
+
+use super::{Call, users::is_set_up_open};
+use crate::{
+    accounts::settings::RequiredFactor,
+    http::reply::EarlyResponse,
+    identity::call::{EndpointResponse, json},
+    platform::effects::Effects,
+    tokens::settings::TokenMakers,
+};
+
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
+    let set_up_open = is_set_up_open(call, effects).await?;
+    let (site, accounts, tokens) = (call.cx.login.site, call.cx.accounts, call.cx.tokens);
+    let kinds = tokens.kinds.iter().map(|kind| TokenKind {
+        prefix: &kind.prefix,
+        kind: if kind.is_agent { "agent" } else { "user" },
+        source: kind.source.name(),
+        machine: kind.source.name().is_some(),
+    });
+    let settings = Settings {
+        set_up_open,
+        endpoints: site.endpoints,
+        home: &site.return_path.home,
+        sign_in: &site.return_path.login,
+        pages: accounts.pages.map(|pages| PagesView { prefix: pages.prefix }),
+        branding: BrandingView {
+            name: accounts.branding.name.as_deref(),
+            logo: accounts.branding.logo.as_deref(),
+            accent: accounts.branding.accent.as_deref(),
+        },
+        approvals: accounts.has_approvals,
+        tokens: TokensView {
+            makers: match tokens.makers {
+                TokenMakers::Users => "users",
+                TokenMakers::Admins => "admins",
+            },
+            kinds: kinds.collect(),
+        },
+        mailer: false,
+        passkeys: false,
+        second_factor: match accounts.required_factor {
+            RequiredFactor::Nobody => "nobody",
+            RequiredFactor::Admins => "admins",
+            RequiredFactor::Everybody => "everybody",
+        },
+    };
+    Ok(json(200, &settings).into())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "one for each feature")]
+struct Settings<'a> {
+    /// Whether the first account can be made.
+    #[serde(rename = "setupOpen")]
+    set_up_open: bool,
+    /// The prefix of the endpoints.
+    endpoints: &'a str,
+    /// The home page.
+    home: &'a str,
+    /// The page on which users sign in.
+    sign_in: &'a str,
+    /// The pages of Vestibule; `null` if they are not served.
+    pages: Option<PagesView>,
+    branding: BrandingView<'a>,
+    /// Whether machines may have to ask people for approvals.
+    approvals: bool,
+    tokens: TokensView<'a>,
+    /// Whether Vestibule can send mail.
+    mailer: bool,
+    /// Whether users can sign in with passkeys.
+    passkeys: bool,
+    /// Who must have a second factor: `nobody`, `admins` or `everybody`.
+    second_factor: &'static str,
+}
+
+#[derive(Serialize)]
+struct PagesView {
+    prefix: &'static str,
+}
+
+#[derive(Serialize)]
+struct BrandingView<'a> {
+    name: Option<&'a str>,
+    logo: Option<&'a str>,
+    accent: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct TokensView<'a> {
+    /// Who may create tokens: `users` or `admins`.
+    makers: &'static str,
+    kinds: Vec<TokenKind<'a>>,
+}
+
+#[derive(Serialize)]
+struct TokenKind<'a> {
+    prefix: &'a str,
+    /// For whom the tokens act: `user` or `agent`.
+    kind: &'static str,
+    source: Option<&'a str>,
+    /// Whether a machine uses the tokens. Then some of its requests may need an approval.
+    machine: bool,
+}
