@@ -1,4 +1,4 @@
-/** Builds the Worker in `build/` and the single-page app in `examples/spa/dist`. */
+/** Builds the Worker and its pages in `build/`, and the sample single-page app in `examples/spa/dist`. */
 
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -20,7 +20,8 @@ export const FEATURES = [
 
 export async function build() {
   await buildWorker();
-  await buildSite();
+  await buildSite("the pages", "www", "build/assets/_vestibule/sign-in.page");
+  await buildSite("the sample single-page app", "examples/spa", "examples/spa/dist/index.html");
 }
 
 /** Builds a Worker into a folder: Vestibule, or a custom Worker that uses its crate. */
@@ -133,23 +134,24 @@ export function entryOf(glue) {
   ].join("\n");
 }
 
-/** Builds the single-page app if one of its sources has changed. */
-async function buildSite() {
-  const sources = [inProject("examples/spa"), inProject("package-lock.json")];
-  const built = statSync(inProject("examples/spa/dist/index.html"), { throwIfNoEntry: false });
+/** Builds a site in a folder by Vite, if one of its sources has changed since it wrote `output`. */
+async function buildSite(name, folder, output) {
+  const sources = [inProject(folder), inProject("package-lock.json")];
+  const built = statSync(inProject(output), { throwIfNoEntry: false });
   if (built && lastChange(sources) <= built.mtimeMs) return;
-  say("building the single-page app");
+  say(`building ${name}`);
   await run(npmProgram("vite"), ["build", "--logLevel", "warn"], {
-    cwd: inProject("examples/spa"),
+    cwd: inProject(folder),
     what: "vite build",
   });
 }
 
-/** Returns true if a source of the Worker or of the app has changed since this time. */
+/** Returns true if a source of the Worker, of the pages or of the sample app has changed since this time. */
 export function changedSince(time) {
   const sources = [
     ...["src", "Cargo.toml", "Cargo.lock", "wrangler.toml", ".dev.vars"],
     "examples/spa",
+    "www",
   ];
   return lastChange(sources.map((name) => inProject(name))) > time;
 }

@@ -1,0 +1,259 @@
+/** Password, authenticator app, recovery codes, passkeys. */
+
+import { useCallback, useEffect, useState } from "preact/hooks";
+import type { call, Problem as ProblemData } from "../api.ts";
+import type { PartProps } from "../pages/account.tsx";
+import { hasPasskeys, makePasskey } from "../passkeys.ts";
+import { TEXTS } from "../texts.ts";
+import { Act } from "../ui/act.tsx";
+import { type Field, Form, NEW_PASSWORD, PASSWORD } from "../ui/form.tsx";
+import { Problem } from "../ui/problem.tsx";
+import { Badge, When } from "../ui/show.tsx";
+import { callSignedIn } from "./list.tsx";
+import { RecoveryCodes } from "./recovery.tsx";
+import { SetUpTotp } from "./totp.tsx";
+
+const { security: T, fields: LABELS, reset: RESET } = TEXTS;
+
+interface Passkey {
+  id: string;
+  name: string;
+  createdAt: string;
+  lastUsedAt: string | null;
+}
+
+interface Factors {
+  totp: boolean;
+  passkeys?: Passkey[];
+  recoveryCodesLeft: number;
+}
+
+export function Security({ settings }: PartProps) {
+  return (
+    <>
+      <Password />
+      {settings.secondFactor && <SecondFactors passkeys={settings.passkeys} />}
+    </>
+  );
+}
+
+function Password() {
+  const [isChanged, setChanged] = useState(false);
+  return (
+    <article>
+      <h3>{T.passwordHeading}</h3>
+      <p class="about">{T.passwordAbout}</p>
+      <Form
+        id="password"
+        label={T.passwordSubmit}
+        fields={[CURRENT, NEW]}
+        concerns={{ invalid_credentials: "currentPassword" }}
+        send={({ currentPassword, newPassword, revokeTokens }) =>
+          callSignedIn("POST", "/auth/password", {
+            json: { currentPassword, newPassword, revokeTokens: revokeTokens === "on" },
+          })
+        }
+        done={() => setChanged(true)}
+      >
+        <label class="check">
+          <input type="checkbox" name="revokeTokens" /> {RESET.revokeTokens}
+        </label>
+      </Form>
+      <output class="status" data-testid="password-said">
+        {isChanged && T.passwordChanged}
+      </output>
+    </article>
+  );
+}
+
+function SecondFactors({ passkeys }: { passkeys: boolean }) {
+  const [factors, setFactors] = useState<Factors>();
+  const [problem, setProblem] = useState<ProblemData>();
+  const [message, setMessage] = useState("");
+  const reload = useCallback(async () => {
+    const answer = await callSignedIn<Factors>("GET", "/auth/factors");
+    if (answer.ok) setFactors(answer.data);
+    else setProblem(answer.problem);
+  }, []);
+  useEffect(() => {
+    reload();
+  }, [reload]);
+
+  /** Awaits a change, and shows its message or its problem. */
+  const change = async (request: ReturnType<typeof call>, said: string) => {
+    setProblem(undefined);
+    const answer = await request;
+    if (answer.ok) setMessage(said);
+    else setProblem(answer.problem);
+    await reload();
+  };
+
+  return (
+    <>
+      {problem && <Problem problem={problem} testId="security-error" />}
+      <output class="status" data-testid="security-said">
+        {message}
+      </output>
+      {factors && <Totp factors={factors} change={change} reload={reload} />}
+      {factors && passkeys && hasPasskeys() && (
+        <Passkeys passkeys={factors.passkeys ?? []} change={change} />
+      )}
+    </>
+  );
+}
+
+interface FactorProps {
+  factors: Factors;
+  change: (request: ReturnType<typeof call>, said: string) => Promise<void>;
+  reload: () => Promise<void>;
+}
+
+function Totp({ factors, change, reload }: FactorProps) {
+  const [isSettingUp, setSettingUp] = useState(false);
+  const [codes, setCodes] = useState<string[]>();
+  const [problem, setProblem] = useState<ProblemData>();
+  const makeCodes = async () => {
+    const answer = await callSignedIn<{ recoveryCodes: string[] }>(
+      "POST",
+      "/auth/factors/recovery-codes",
+      { json: {} },
+    );
+    if (answer.ok) setCodes(answer.data.recoveryCodes);
+    else setProblem(answer.problem);
+  };
+
+  return (
+    <>
+      <article>
+        <h3>
+          {T.totpHeading}{" "}
+          <Badge tone={factors.totp ? "good" : undefined} testId="totp-state">
+            {factors.totp ? T.totpOn : T.totpOff}
+          </Badge>
+        </h3>
+        <p class="about">{T.totpAbout}</p>
+        {isSettingUp ? (
+          <SetUpTotp
+            done={() => {
+              setSettingUp(false);
+              reload();
+            }}
+          />
+        ) : factors.totp ? (
+          <Act
+            label={T.totpRemove}
+            about={T.totpHeading}
+            testId="totp-remove"
+            tone="danger"
+            question={T.totpRemoveQuestion}
+            act={() => change(callSignedIn("DELETE", "/auth/factors/totp"), T.totpRemoved)}
+          />
+        ) : (
+          <Act
+            label={T.totpSetUp}
+            about={T.totpHeading}
+            testId="totp-set-up"
+            tone="fill"
+            act={() => setSettingUp(true)}
+          />
+        )}
+      </article>
+      {(factors.totp || factors.recoveryCodesLeft > 0) && (
+        <article>
+          <h3>{T.recoveryHeading}</h3>
+          <p class="about">
+            {T.recoveryAbout} {T.recoveryLeft(factors.recoveryCodesLeft)}
+          </p>
+          {problem && <Problem problem={problem} testId="recovery-error" />}
+          {codes ? (
+            <RecoveryCodes
+              codes={codes}
+              done={() => {
+                setCodes(undefined);
+                reload();
+              }}
+            />
+          ) : (
+            <Act
+              label={T.recoveryMake}
+              testId="recovery-make"
+              question={T.recoveryMakeQuestion}
+              act={makeCodes}
+            />
+          )}
+        </article>
+      )}
+    </>
+  );
+}
+
+function Passkeys({ passkeys, change }: { passkeys: Passkey[]; change: FactorProps["change"] }) {
+  const send = async ({ name }: Record<string, string>) => {
+    const options = await callSignedIn<unknown>("POST", "/auth/passkeys/options", { json: {} });
+    if (!options.ok) return options;
+    const passkey = await makePasskey(options.data);
+    if (!passkey) {
+      const problem = { title: T.passkeyFailed, detail: T.passkeyFailedDetail };
+      return { ok: false as const, status: 0, problem, data: {} };
+    }
+    return callSignedIn("POST", "/auth/passkeys", { json: { name, passkey } });
+  };
+  return (
+    <article>
+      <h3>{T.passkeysHeading}</h3>
+      <p class="about">{T.passkeysAbout}</p>
+      {passkeys.length === 0 && <p class="empty">{T.passkeysEmpty}</p>}
+      <ul class="rows" data-testid="passkeys">
+        {passkeys.map(({ id, name, createdAt, lastUsedAt }) => (
+          <li key={id} data-testid="passkey">
+            <div class="description">
+              <strong>{name}</strong>
+              <small>
+                {TEXTS.tokens.created} <When at={createdAt} /> ·{" "}
+                {lastUsedAt ? (
+                  <>
+                    {TEXTS.tokens.lastUsed} <When at={lastUsedAt} />
+                  </>
+                ) : (
+                  TEXTS.tokens.neverUsed
+                )}
+              </small>
+            </div>
+            <div class="actions">
+              <Act
+                label={T.passkeyRemove}
+                about={name}
+                tone="danger"
+                question={T.passkeyRemoveQuestion(name)}
+                act={() =>
+                  change(
+                    callSignedIn("DELETE", `/auth/factors/passkeys/${encodeURIComponent(id)}`),
+                    T.passkeyRemoved(name),
+                  )
+                }
+              />
+            </div>
+          </li>
+        ))}
+      </ul>
+      <Form
+        id="passkey"
+        label={T.passkeyAdd}
+        fields={[{ name: "name", label: T.passkeyName, hint: T.passkeyNameHint, required: true }]}
+        send={send}
+        done={() =>
+          change(Promise.resolve({ ok: true, status: 204, data: undefined }), T.passkeyAdded)
+        }
+      />
+    </article>
+  );
+}
+
+const CURRENT: Field = {
+  ...PASSWORD,
+  name: "currentPassword",
+  as: "current",
+  label: LABELS.currentPassword,
+};
+
+const NEW: Field = { ...NEW_PASSWORD, name: "newPassword", as: "new", label: LABELS.newPassword };

@@ -1,0 +1,166 @@
+import { useState } from "preact/hooks";
+import { SetUpTotp } from "../account/totp.tsx";
+import { call, type Problem as ProblemData } from "../api.ts";
+import { enter } from "../go.ts";
+import { getPasskey, hasPasskeys } from "../passkeys.ts";
+import { type PageProps, start } from "../start.tsx";
+import { TEXTS } from "../texts.ts";
+import { dropTicket, readTicket } from "../ticket.ts";
+import { Act } from "../ui/act.tsx";
+import { type Field, Form, PASSWORD, PLAIN } from "../ui/form.tsx";
+import { Narrow } from "../ui/narrow.tsx";
+import { Problem } from "../ui/problem.tsx";
+
+const { factor: T, fields: LABELS } = TEXTS;
+
+type Method = "password" | "totp" | "recovery_code" | "passkey";
+
+/** The second step of signing in, if this tab has a ticket. Otherwise it confirms that a signed-in user is still there. */
+function Factor({ settings }: PageProps) {
+  const [ticket] = useState(readTicket);
+  if (ticket?.enroll) return <Enroll settings={settings} ticket={ticket.ticket} />;
+  const offered = ticket ? (ticket.methods as Method[]) : (["password", "totp"] as Method[]);
+  const known = offered.filter((method) => method !== "passkey" || hasPasskeys());
+  return <Confirm settings={settings} ticket={ticket?.ticket} methods={known} />;
+}
+
+interface ConfirmProps extends PageProps {
+  ticket: string | undefined;
+  methods: Method[];
+}
+
+function Confirm({ settings, ticket, methods }: ConfirmProps) {
+  const [method, setMethod] = useState<Method>(methods[0] ?? "totp");
+  const [problem, setProblem] = useState<ProblemData>();
+  const [isExpired, setExpired] = useState(false);
+  const path = ticket ? "/auth/factor" : "/auth/reauthenticate";
+  const done = () => {
+    dropTicket();
+    enter();
+  };
+  const send = async (json: Record<string, unknown>) => {
+    const answer = await call("POST", path, { json: { ...(ticket && { ticket }), ...json } });
+    if (!answer.ok && EXPIRED.includes(answer.problem.code ?? "")) {
+      dropTicket();
+      setExpired(true);
+    }
+    return answer;
+  };
+  const withPasskey = async () => {
+    setProblem(undefined);
+    const options = await call<unknown>("POST", "/auth/passkeys/login-options", {
+      json: ticket ? { ticket } : {},
+    });
+    if (!options.ok) return setProblem(options.problem);
+    const passkey = await getPasskey(options.data);
+    if (!passkey) return setProblem({ title: TEXTS.signIn.passkeyFailed });
+    const answer = await send({ passkey });
+    if (answer.ok) done();
+    else setProblem(answer.problem);
+  };
+
+  if (isExpired) {
+    return (
+      <Narrow settings={settings} title={T.expired}>
+        <p class="about" role="status">
+          {T.expiredDetail}
+        </p>
+        <a class="button" href={`sign-in${location.search}`} data-testid="start-again">
+          {T.startAgain}
+        </a>
+      </Narrow>
+    );
+  }
+  return (
+    <Narrow settings={settings} title={T.heading}>
+      <p class="about">{ABOUT[method]}</p>
+      {method === "passkey" ? (
+        <Act label={T.usePasskey} tone="fill" testId="factor-passkey" act={withPasskey} />
+      ) : (
+        <Form
+          key={method}
+          id="factor"
+          label={T.submit}
+          fields={[FIELDS[method]]}
+          concerns={{ invalid_credentials: FIELDS[method].name }}
+          send={send}
+          done={done}
+          leaves
+          focus
+        />
+      )}
+      {problem && <Problem problem={problem} testId="factor-error" />}
+      <p class="links">
+        {methods
+          .filter((other) => other !== method)
+          .map((other) => (
+            <button
+              key={other}
+              type="button"
+              class="quiet"
+              data-testid={`use-${other}`}
+              onClick={() => setMethod(other)}
+            >
+              {USE[other]}
+            </button>
+          ))}
+      </p>
+    </Narrow>
+  );
+}
+
+/** Sets up the first factor of a user who must have one. Then the user confirms a code as at each sign-in. */
+function Enroll({ settings, ticket }: PageProps & { ticket: string }) {
+  return (
+    <Narrow settings={settings} title={T.enrolHeading}>
+      <p class="about">{T.enrolAbout}</p>
+      <SetUpTotp
+        ticket={ticket}
+        done={() => {
+          dropTicket();
+          location.assign(`sign-in${location.search}`);
+        }}
+      />
+    </Narrow>
+  );
+}
+
+const CODE: Field = {
+  name: "code",
+  label: LABELS.code,
+  inputMode: "numeric",
+  pattern: "[0-9 ]*",
+  required: true,
+  ...PLAIN,
+  autocomplete: "one-time-code",
+};
+
+const FIELDS: Record<Exclude<Method, "passkey">, Field> = {
+  password: PASSWORD,
+  totp: CODE,
+  recovery_code: {
+    name: "recoveryCode",
+    as: "recovery",
+    label: LABELS.recoveryCode,
+    required: true,
+    ...PLAIN,
+  },
+};
+
+const ABOUT: Record<Method, string> = {
+  password: T.aboutPassword,
+  totp: T.aboutCode,
+  recovery_code: T.aboutRecovery,
+  passkey: T.aboutPasskey,
+};
+
+const USE: Record<Method, string> = {
+  password: T.usePassword,
+  totp: T.useCode,
+  recovery_code: T.useRecovery,
+  passkey: T.usePasskey,
+};
+
+const EXPIRED = ["ticket_unusable", "unauthorized"];
+
+start(Factor);

@@ -1,0 +1,58 @@
+import { type Answer, call } from "../api.ts";
+import { type PageProps, start } from "../start.tsx";
+import { TEXTS } from "../texts.ts";
+import { enterOrEnroll } from "../ticket.ts";
+import { EMAIL, type Field, Form, NAME, NEW_PASSWORD, PLAIN, type Values } from "../ui/form.tsx";
+import { Narrow } from "../ui/narrow.tsx";
+
+const { setup: T, fields: LABELS } = TEXTS;
+
+function SetUp({ settings }: PageProps) {
+  return (
+    <Narrow settings={settings} title={T.heading}>
+      <p class="about">{T.about}</p>
+      <Form
+        id="setup"
+        label={T.submit}
+        fields={FIELDS}
+        send={send}
+        done={enterOrEnroll}
+        leaves
+        focus
+      />
+      <p class="links">
+        {T.toSignIn}{" "}
+        <a href="sign-in" data-testid="login-link">
+          {TEXTS.signIn.submit}
+        </a>
+      </p>
+    </Narrow>
+  );
+}
+
+async function send(json: Values): Promise<Answer<unknown>> {
+  const answer = await call("POST", "/auth/setup", { json });
+  if (answer.ok) return answer;
+  const { problem } = answer;
+  const isClosed = answer.status === 404 || problem.code === "unauthorized";
+  if (isClosed) return { ...answer, problem: { title: T.closed, detail: T.closedDetail } };
+  const isWrong = problem.code === "invalid_credentials";
+  const wrong = { ...problem, field: "setupToken", detail: T.wrongToken };
+  return isWrong ? { ...answer, problem: wrong } : answer;
+}
+
+const FIELDS: Field[] = [
+  {
+    name: "setupToken",
+    as: "token",
+    label: LABELS.setupToken,
+    hint: LABELS.setupTokenHint,
+    required: true,
+    ...PLAIN,
+  },
+  EMAIL,
+  NAME,
+  NEW_PASSWORD,
+];
+
+start(SetUp);

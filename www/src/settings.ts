@@ -1,0 +1,50 @@
+/** What the gateway tells all pages: `GET /_vestibule/settings`. */
+
+import { request, useEndpoints } from "./api.ts";
+
+export interface TokenKind {
+  prefix: string;
+  kind: "user" | "agent";
+  source: string | null;
+  machine: boolean;
+}
+
+export interface Settings {
+  setupOpen: boolean;
+  endpoints: string;
+  home: string;
+  branding: { name: string | null; logo: string | null; accent: string | null };
+  approvals: boolean;
+  tokens: { makers: "users" | "admins"; kinds: TokenKind[]; scopes?: boolean };
+  mailer: boolean;
+  passkeys: boolean;
+  /** `null` if there are no second factors. */
+  secondFactor: "nobody" | "admins" | "everybody" | null;
+  /** Whether passwords can be changed and reset. */
+  passwords?: boolean;
+}
+
+const DEFAULTS: Settings = {
+  setupOpen: false,
+  endpoints: "/api",
+  home: "/",
+  branding: { name: null, logo: null, accent: null },
+  approvals: false,
+  tokens: { makers: "users", kinds: [] },
+  mailer: false,
+  passkeys: false,
+  secondFactor: null,
+};
+
+/** Reads the settings. Without an answer, the pages work with the defaults. */
+export async function readSettings(): Promise<Settings> {
+  const answer = await request<Settings>("GET", "settings");
+  const settings = answer.ok ? { ...DEFAULTS, ...answer.data } : DEFAULTS;
+  useEndpoints(settings.endpoints);
+  return settings;
+}
+
+/** Returns the name of the site. */
+export function siteName({ branding }: Settings) {
+  return branding.name ?? location.host;
+}
