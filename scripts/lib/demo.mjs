@@ -82,7 +82,7 @@ export function welcome({ site, upstream, endpoints = "/api", ...options }) {
 function howToSignIn(site, { hasAccounts, hasUsers }) {
   if (!hasUsers) {
     return [
-      ["first account", `${site}/login#setup, with the SETUP_TOKEN of .dev.vars`],
+      ["first account", `${site}/_vestibule/setup, with the SETUP_TOKEN of .dev.vars`],
       ["", "if it exists already, sign in with it, or start over"],
       [],
     ];
@@ -91,7 +91,7 @@ function howToSignIn(site, { hasAccounts, hasUsers }) {
   return [
     ["sign in", hasAccounts ? `${first}   (admin)` : first],
     ...others.map((other) => ["", other]),
-    ["your account", `${site}/account`],
+    ["your account", hasAccounts ? `${site}/_vestibule/account` : `${site}/account`],
     [],
   ];
 }
@@ -108,9 +108,9 @@ function firstAccount(base) {
 
 function howToApprove(site) {
   return [
-    ["approve an agent", `create a task token at ${site}/account#tokens, run`],
+    ["approve an agent", `create a task token at ${site}/_vestibule/account#tokens, run`],
     ["", `VESTIBULE_URL=${site} VESTIBULE_TOKEN=mat_… node examples/agent/agent.mjs carol 250`],
-    ["", `and approve or reject the transfer at ${site}/account#approvals`],
+    ["", `and approve or reject the transfer at ${site}/_vestibule/account#approvals`],
   ];
 }
 

@@ -10,10 +10,10 @@ const textOf = (options) =>
 test("the text of npm start fits the configuration", () => {
   const [ada, bob] = DEMO.map(({ email }) => email);
   for (const [options, shown, hidden] of [
-    [{}, [`${ada}   correct horse battery   (admin)`, bob, "/account", "--empty"], ["#setup"]],
-    [{}, [`${site}/account#tokens`, `${site}/account#approvals`, "examples/agent/agent.mjs"], []],
-    [{ hasUsers: false }, [`${site}/login#setup`, "SETUP_TOKEN", "--empty"], [ada]],
-    [{ hasAccounts: false }, [ada, bob, "/account"], ["(admin)", "#setup", "--empty", "agent"]],
+    [{}, [`${ada}   correct horse battery   (admin)`, bob, "/account", "--empty"], ["/setup"]],
+    [{}, [`${site}/_vestibule/account#tokens`, `${site}/_vestibule/account#approvals`, "examples/agent/agent.mjs"], []],
+    [{ hasUsers: false }, [`${site}/_vestibule/setup`, "SETUP_TOKEN", "--empty"], [ada]],
+    [{ hasAccounts: false }, [ada, bob, "/account"], ["(admin)", "/setup", "--empty", "agent"]],
     [
       { isSample: false, upstream: "http://127.0.0.1:3000" },
       ["127.0.0.1:3000", `curl ${site}/api/auth/setup --json '{"setupToken":"…"`, "SETUP_TOKEN"],

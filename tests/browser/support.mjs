@@ -33,7 +33,12 @@ const TIMEOUT_MS = 15_000;
 // - `visit(t)`: a new visitor with an empty profile, until the end of the test;
 // - `seen()`: how often the demo's upstream got each `METHOD /path`;
 // - `stop`.
-export async function openSite({ startUpstream = startDemo, variables = {}, empty = false } = {}) {
+export async function openSite({
+  startUpstream = startDemo,
+  variables = {},
+  bindings,
+  empty = false,
+} = {}) {
   const closers = [];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
@@ -52,7 +57,7 @@ export async function openSite({ startUpstream = startDemo, variables = {}, empt
       ...variables,
     };
     if (all.SESSION.check === "token") all.ROUTES = all.ROUTES.map(withoutAudit);
-    const worker = await startWorker({ variables: all, port });
+    const worker = await startWorker({ variables: all, bindings, port });
     if (keepsAccounts(all) && !empty) [ADA.userId, BOB.userId] = await seed(origin, SETUP_TOKEN);
     closers.push(() => assertNoSecretsLogged(worker.log), worker.stop);
     const browser = await launchBrowser();

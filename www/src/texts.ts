@@ -249,9 +249,9 @@ export const TEXTS = {
     taskIs: "task",
     ownerIs: "owner",
     kinds: {
-      person: "acts as you, without approvals",
-      machine: "a machine acts for you; some of its requests may need your approval",
-      agent: "acts for an agent, not for a user",
+      person: "Acts as you, without approvals",
+      machine: "A machine acts for you; some of its requests may need your approval",
+      agent: "Acts for an agent, not for a user",
     },
     sources: {
       task_token: "Task token",

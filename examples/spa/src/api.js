@@ -7,6 +7,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { idempotentFetch, OutcomeUnknown } from "./idempotent.js";
+import { findPlaces } from "./places.js";
 
 /** Sends a request with a `json` value or a `body`. With an idempotency `key`, it is retried and runs once. */
 export async function call(method, path, { json, body, key } = {}) {
@@ -39,9 +40,10 @@ export async function callSignedIn(method, path, options) {
 }
 
 /** Opens the login page, which leads back to this page. Replaces this page in the browser's history. */
-export function goToLogin() {
+export async function goToLogin() {
   const { pathname, search, hash } = location;
-  location.replace(`/login?next=${encodeURIComponent(pathname + search + hash)}`);
+  const { signIn } = await findPlaces();
+  location.replace(`${signIn}?next=${encodeURIComponent(pathname + search + hash)}`);
 }
 
 /**

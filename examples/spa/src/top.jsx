@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { call } from "./api.js";
+import { findPlaces } from "./places.js";
 import { Brand, Problem } from "./ui.jsx";
 
 export function Top({ me }) {
@@ -17,7 +18,7 @@ function Session({ me }) {
   const [problem, setProblem] = useState();
   const signOut = async () => {
     const answer = await call("POST", "/api/auth/logout");
-    if (answer.ok) return location.assign("/login");
+    if (answer.ok) return location.assign((await findPlaces()).signIn);
     setProblem(answer.problem);
   };
   if (me?.status === 401) {

@@ -1,4 +1,4 @@
-/** The account pages. The fragment of the URL selects the page, and is kept during sign-in. */
+/** The account pages, unless Vestibule serves them. The fragment of the URL selects the page, and is kept during sign-in. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Approvals } from "../account/approvals.jsx";
@@ -8,11 +8,15 @@ import { Sessions } from "../account/sessions.jsx";
 import { Tokens } from "../account/tokens.jsx";
 import { Users } from "../account/users.jsx";
 import { callSignedIn, useAnswer } from "../api.js";
+import { leaveFor } from "../places.js";
 import { Top } from "../top.jsx";
 import { Problem, useHash, useTitle } from "../ui.jsx";
 
 export function Account() {
   useTitle("Account");
+  useEffect(() => {
+    leaveFor("account");
+  }, []);
   const [version, setVersion] = useState(0);
   const me = useAnswer("/api/auth/me", version, callSignedIn);
   const refresh = () => setVersion((n) => n + 1);

@@ -1,5 +1,6 @@
 /**
- * The page that needs no session: sign-in, the first account and invites.
+ * The page that needs no session: sign-in, the first account and invites. Where Vestibule serves pages of its own, they
+ * replace this one.
  *
  * Depending on the deployment, Vestibule or this app's server keeps the accounts. So the page calls Vestibule's
  * endpoint first, and the server if Vestibule does not have that endpoint.
@@ -8,14 +9,19 @@
  * belongs to the requested page.
  */
 
+import { useEffect } from "preact/hooks";
 import { call, useAnswer } from "../api.js";
 import { Form } from "../form.jsx";
 import { inviteOf } from "../invite-link.js";
+import { leaveFor } from "../places.js";
 import { returnPath } from "../return-path.js";
 import { Simple, useHash } from "../ui.jsx";
 
 export function Login() {
   const hash = useHash();
+  useEffect(() => {
+    leaveFor("signIn");
+  }, []);
   const isRedirected = new URLSearchParams(location.search).has("next");
   const invite = inviteOf(hash);
   if (!isRedirected && hash === "#setup") return <SetUp />;
