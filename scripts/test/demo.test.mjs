@@ -11,7 +11,15 @@ test("the text of npm start fits the configuration", () => {
   const [ada, bob] = DEMO.map(({ email }) => email);
   for (const [options, shown, hidden] of [
     [{}, [`${ada}   correct horse battery   (admin)`, bob, "/account", "--empty"], ["/setup"]],
-    [{}, [`${site}/_vestibule/account#tokens`, `${site}/_vestibule/account#approvals`, "examples/agent/agent.mjs"], []],
+    [
+      {},
+      [
+        `${site}/_vestibule/account#tokens`,
+        `${site}/_vestibule/account#approvals`,
+        "examples/agent/agent.mjs",
+      ],
+      [],
+    ],
     [{ hasUsers: false }, [`${site}/_vestibule/setup`, "SETUP_TOKEN", "--empty"], [ada]],
     [{ hasAccounts: false }, [ada, bob, "/account"], ["(admin)", "/setup", "--empty", "agent"]],
     [
