@@ -194,6 +194,13 @@ describe("an own endpoint", () => {
         "vestibule.sessions.revoke_others DELETE /api/sessions 200",
         byCarol,
         () => succeeds("DELETE", "/api/sessions", carol),
+        () => `${carol.id} 0`,
+      ],
+      [
+        "vestibule.sessions.revoke_others DELETE /api/sessions 200",
+        byRoot,
+        () => succeeds("DELETE", `/api/sessions?user=${carol.id}`, root),
+        () => `${carol.id} 1`,
       ],
       [
         "vestibule.users.change PATCH /api/users/{id} 200",

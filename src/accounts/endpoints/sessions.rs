@@ -53,7 +53,7 @@ pub(super) async fn end<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endpo
         reply: Reply { status: 204, ..Reply::default() },
         cookies,
         proved: None,
-        detail: None,
+        detail: Some(user),
     })
 }
 
@@ -66,7 +66,8 @@ pub(super) async fn end_others<E: Effects>(
     // No session of another user is the caller's.
     let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
     let ended = end_sessions(call, effects, &user, which).await?;
-    Ok(json(200, &EndedCount { ended }).into())
+    let response = EndpointResponse::from(json(200, &EndedCount { ended }));
+    Ok(response.with_detail(format!("{user} {ended}")))
 }
 
 /// Ends sessions of a user, if the principal still may do so. Returns the number of sessions that ended.
