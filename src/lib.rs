@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`base`] | time, encodings, JSON as it was written, caches, sorting |
 //! | [`crypto`] | secrets, JSON Web Tokens, passwords |
-//! | [`http`] | requests, headers, cookies, paths, origins, forms, pages, problem documents; no policy |
+//! | [`http`] | requests, headers, cookies, paths, origins, forms, pages, problem documents; which headers are not forwarded |
 //! | [`platform`] | what the core calls: effects, objects and their stores; the log line; the steps of a request |
 //! | [`routing`] | rules, the route table (the only matcher), built-in routes, owners |
 //! | [`identity`] | principals, authors of commands, the CSRF check, access |

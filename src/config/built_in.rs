@@ -88,7 +88,7 @@ impl Uses {
 }
 
 impl Features {
-    /// Returns a value that enables all features, below a prefix.
+    /// Returns a value that enables every feature but the pages, below a prefix.
     pub(super) const fn all(prefix: &'static str) -> Self {
         Self {
             prefix,

@@ -152,7 +152,7 @@ pub(super) fn parse_for_rule(
         match access {
             Some(Access::Public | Access::Optional) => {
                 members
-                    .note("confirm", "requires an access that identifies the caller: a person approves the requests of their own machines");
+                    .note("confirm", "requires an access that identifies the caller: a user approves the requests of the user's machines");
             }
             Some(Access::Human) => {
                 members.note("confirm", "not allowed with access = \"human\": it admits no machine");

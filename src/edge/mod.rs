@@ -4,18 +4,18 @@
 //! | module | purpose |
 //! |---|---|
 //! | `entry.js` | the Worker's entry point: startup, recovery after a trap, handlers and classes |
-//! | `headers.js` | headers as one text in each direction |
-//! | [`pending`] | the executor |
+//! | `headers.js` | headers as one serialized string in each direction |
+//! | [`pending`] | runs the future of each request |
 //! | [`isolate`], [`request_id`] | the state of an isolate: configuration, memory; request ids |
 //! | [`request`] | a request, from the platform's call to its response; a scheduled event of a Cron Trigger |
 //! | [`effects`] | the core's `Effects` |
-//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | what the two use: bodies and their chunks, fetches, AES-GCM, KV, calls of objects |
+//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | used by [`request`] and [`effects`]: bodies and their chunks, fetches, AES-GCM, KV, calls of objects |
 //! | [`response`] | responses, and headers in the core's format |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
 //! | [`sys`] | JavaScript APIs that the crates lack |
 //!
-//! An ordinary request costs one call into WebAssembly, or two if it is forwarded. Its headers cross as one text in
-//! each direction. It never uses the futures of `js_sys`.
+//! An ordinary request costs one call into WebAssembly, or two if it is forwarded. Its headers cross as one
+//! serialized string in each direction. The edge does not use the futures of `js_sys`: see [`pending`].
 
 mod bodies;
 mod calls;

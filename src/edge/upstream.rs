@@ -29,7 +29,7 @@ use crate::{
 pub(super) enum Transport<'a> {
     /// Through this binding.
     Binding(&'static str),
-    /// Over the network. Personal responses bypass Cloudflare's cache, which would store them by the URL only.
+    /// Over the network. Personal responses bypass Cloudflare's cache, which is keyed by the URL only.
     Network {
         /// The host in the same zone to which the platform resolves the public name (`resolveOverride`).
         resolve_to: Option<&'a str>,
@@ -111,6 +111,7 @@ pub(super) async fn call_external(
     request: ExternalRequest<'_>,
 ) -> Result<ExternalResponse, Fault> {
     let deadline = waiter.deadline(request.timeout);
+    // For a client, an external service that does not answer is like a store that does not: try again.
     let unavailable = |_| Fault::StoreUnavailable;
     let promise = send_external(env, request);
     let response: Response = waiter.value(promise, deadline).await.map_err(unavailable)?.into();

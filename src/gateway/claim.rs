@@ -45,7 +45,8 @@ pub fn is_needed(rule: &Rule, request: &Request<'_>) -> bool {
     rule.webhook.is_some() || (rule.idempotency.is_some() && !request.is_safe())
 }
 
-/// Checks whether a request has a valid idempotency key in its headers. The body's hash is then part of the claim.
+/// Checks whether a request under a rule with `idempotency` has a valid key in its headers. The body's hash is then part
+/// of the claim. Always false for webhooks.
 #[must_use]
 pub fn has_key(rule: &Rule, request: &Request<'_>) -> bool {
     let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_needed(rule, request));

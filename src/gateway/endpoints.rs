@@ -32,7 +32,7 @@ use crate::{
     webhooks,
 };
 
-/// All that an endpoint may need. `Call::with` replaces it with the part of a feature.
+/// All that an endpoint may need. `Call::with` narrows it to what one feature needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallContext<'a> {
     pub(super) config: &'a Config,
@@ -64,7 +64,8 @@ pub(super) async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<
     }
 }
 
-/// Makes the checks that only the endpoint can make, before the idempotency key is looked up.
+/// Makes the checks that only the endpoint can make, before the idempotency key
+/// is claimed. So a request that is rejected here does not use its key up.
 ///
 /// # Errors
 /// [`Rejection`]: a check failed.

@@ -8,8 +8,8 @@
 //! 3. A token is recognized by its prefix and looked up. It acts for the principal in its record while that principal
 //!    is active. A valid session takes precedence over a token, and a token over an invalid cookie. A token that a
 //!    person made for an agent is valid while that person is an active admin.
-//! 4. A token's scope comes with its record. It is not judged here: step 8 does that.
-//! 5. For a public rule, no object is asked.
+//! 4. A token's scope comes with its record. Step 8 checks it.
+//! 5. For a public rule, no Durable Object is called.
 //! 6. Under a rule with `recent`, a cached answer counts only if its time of authentication is recent enough. Otherwise
 //!    the registry is asked, because the user may have authenticated again since.
 
@@ -109,7 +109,7 @@ pub async fn identify<E: Effects>(
         while let SessionStatus::User(live) = &mut cookies.status {
             match lookup.session(live.claims.ids()).await {
                 Ok(Some(found)) => {
-                    // The registry knows the sign-in better than a token that was issued later.
+                    // A renewed token may name a later time of the sign-in. The registry's time counts.
                     live.claims.started_at = live.claims.started_at.min(found.created_at);
                     (role, authenticated_at) = (Some(found.role), Some(found.authenticated_at));
                     break;

@@ -1,14 +1,14 @@
 //! The scope of a token: which of its owner's rights it has.
 //!
-//! 1. A token may do what its principal may do, cut by its scope. A token without a scope is not cut.
-//! 2. A scope has up to three parts: operations, methods and addresses. A part that is missing cuts nothing.
+//! 1. A token may do what its principal may do, limited by its scope. A token without a scope is not limited.
+//! 2. A scope has up to three parts: operations, methods and addresses. A part that is missing limits nothing.
 //! 3. `operations` are names of operations (`orders.list`), or a prefix with `*` as the last segment (`orders.*`), which
 //!    matches one or more segments. A rule without an operation is outside of every scope with `operations`.
 //! 4. `methods` are names of methods. `GET` includes `HEAD`, as in rules.
 //! 5. `addresses` are addresses or ranges (CIDR, RFC 4632). The client's address is `CF-Connecting-IP`. A request without a
 //!    valid one is outside of every scope with `addresses`.
-//! 6. [`check`] decides by this, before access is decided, for every rule under which a token is looked up. A public rule
-//!    uses no credential, so it needs no scope.
+//! 6. [`check`] runs before the access check. A public rule uses no credential, so it skips the check. A few built-in
+//!    routes are for any scope (`BuiltInRoute::for_any_scope`).
 //! 7. A token that another token makes has at most the scope of its maker ([`TokenScope::within`]).
 
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use crate::{
     routing::rule::{Destination, Rule, is_operation},
 };
 
-/// The scope of a token. A part that is `None` cuts nothing.
+/// The scope of a token. A part that is `None` limits nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenScope {
@@ -63,7 +63,7 @@ pub fn check(scope: Option<&TokenScope>, rule: &Rule, request: &Request<'_>) -> 
 }
 
 impl TokenScope {
-    /// Returns whether the scope cuts nothing.
+    /// Returns whether the scope limits nothing.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         let Self { operations, methods, addresses } = self;
@@ -94,7 +94,7 @@ impl TokenScope {
         ranges.iter().filter_map(|range| AddressRange::parse(range)).any(|range| range.covers(address))
     }
 
-    /// Returns this scope, and the maker's where this one has no part, if the maker's scope covers all of it.
+    /// Fills each missing part with the maker's part, and fails if a present part exceeds the maker's.
     ///
     /// # Errors
     /// The first part in which this scope has more than the maker's.
@@ -110,7 +110,7 @@ impl TokenScope {
     }
 }
 
-/// Returns whether a token of one scope may make a token of another. `None` cuts nothing.
+/// Returns whether a token of one scope may make a token of another. `None` limits nothing.
 #[must_use]
 pub fn may_make(maker: Option<&TokenScope>, made: Option<&TokenScope>) -> bool {
     let Some(maker) = maker else { return true };
@@ -132,7 +132,7 @@ fn narrow(
     if items.iter().all(is_covered) { Ok(Some(items)) } else { Err(MoreThanMaker) }
 }
 
-/// Checks that each name that the second pattern matches is matched by the first one. A name matches only itself.
+/// Checks that a pattern covers another one: it matches each name that the other one matches. A name matches only itself.
 fn covers_operation(pattern: &str, other: &str) -> bool {
     match pattern.strip_suffix('*') {
         // The prefix ends with its dot, or is empty.

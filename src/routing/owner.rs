@@ -12,7 +12,7 @@ use crate::http::{path::CanonicalPath, problem::Fault, request::Headers};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerFrom(Vec<Part>);
 
-/// The result of an owner lookup.
+/// The result of an ownership lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// The gateway did not ask upstream.

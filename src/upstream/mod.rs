@@ -2,9 +2,9 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `forward.rs` | builds requests to upstream: removes headers of the client, adds the gateway's own |
+//! | `forward.rs` | builds requests to upstream: removes the headers that [`crate::http::header_filter`] names, adds the gateway's own |
 //! | `assertion.rs` | the signed statement about a request that only the gateway can make |
-//! | `ownership.rs` | the owner lookup, the only request to upstream before step 12 |
+//! | `ownership.rs` | the ownership lookup, the only request to upstream before step 12 |
 //! | `settings.rs` | the settings |
 
 pub mod assertion;

@@ -57,7 +57,7 @@ pub(super) fn capped_expiry(requested: Timestamp, maker: &Token) -> Timestamp {
     maker.expires_at.map_or(requested, |end| end.min(requested))
 }
 
-/// Returns the scope of a token that is made by a token: the requested scope, cut by the maker's.
+/// Returns the scope of a token that is made by a token: the requested scope, within the maker's.
 ///
 /// # Errors
 /// [`Rejection::ForbiddenScope`]: the requested scope has more than the maker's.
