@@ -55,6 +55,7 @@ fn emitted() -> BTreeSet<String> {
         .chain(reasons(problem, "ForbiddenBy", "forbidden_policy"))
         .chain(reasons(problem, "ApprovalError", "confirmation_invalid"))
         .chain(reasons("src/webhooks/mod.rs", "InvalidSignature", "invalid_signature"))
+        .chain(reasons("src/sessions/logout_token.rs", "LogoutTokenError", "logout_token_invalid"))
         .collect()
 }
 

@@ -8,7 +8,7 @@ use crate::{
     http::{problem::Fault, request::Request},
     identity::{csrf, principal::Role},
     platform::{
-        effects::{Effects, UpstreamResponse},
+        effects::{ClientPlace, Effects, UpstreamResponse},
         event::RequestMeta,
         once::LoggedOnce,
     },
@@ -17,6 +17,7 @@ use crate::{
     sessions::{
         cache::SessionCache,
         cookies::{self, Browser, Live, SessionCookies},
+        device,
         loop_breaker::RedirectCount,
         registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, UserStatus},
         settings::{Check, Login, Settings},
@@ -69,9 +70,11 @@ pub async fn open<E: Effects>(
     let expires_at = cx.sessions.policy.lifetime.expiry(meta.now, meta.now);
     if let Check::Registry { .. } = cx.sessions.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();
+        let ClientPlace { city, country } = effects.client_place();
         let session = Session {
             user_agent: Some(agent.chars().take(LONGEST_AGENT).collect()).filter(|_| !agent.is_empty()),
             address: request.headers.value("cf-connecting-ip").map(str::to_owned),
+            place: device::place(city.as_deref(), country.as_deref()),
             ..Session::opened(&session_id, meta.now, expires_at)
         };
         match effects.call_object::<Sessions>(&user.user_id, &Command::Open(user.status, session)).await? {

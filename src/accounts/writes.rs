@@ -104,7 +104,10 @@ impl Write {
             Self::PutToken { is_for_admins: false, .. }
             | Self::RevokeToken(_)
             | Self::Factor(
-                FactorWrite::Enroll(_) | FactorWrite::RemoveTotp(_) | FactorWrite::RenewRecoveryCodes(_),
+                FactorWrite::Enroll(_)
+                | FactorWrite::RemoveTotp(_)
+                | FactorWrite::RenewRecoveryCodes(_)
+                | FactorWrite::UseStep(_),
             ) => Role::User,
         }
     }

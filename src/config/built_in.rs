@@ -34,6 +34,7 @@ pub(super) struct Features {
     pub(super) has_checkouts: bool,
     pub(super) has_confirmations: bool,
     pub(super) has_audit: bool,
+    pub(super) has_logout_tokens: bool,
     pub(super) has_flags: bool,
     pub(super) uses: Uses,
 }
@@ -101,6 +102,7 @@ impl Features {
             has_checkouts: true,
             has_confirmations: true,
             has_audit: true,
+            has_logout_tokens: true,
             has_flags: true,
             uses: Uses {
                 idempotency: true,
@@ -216,6 +218,7 @@ fn enabled_routes(features: Features) -> Vec<&'static BuiltInRoute> {
         Requirement::Tokens => has_accounts && uses.tokens,
         Requirement::Approvals => features.has_approvals(),
         Requirement::Flags => has_registry && features.has_flags && uses.features,
+        Requirement::LogoutTokens => has_registry && features.has_logout_tokens,
         Requirement::Audit => has_registry && features.has_audit,
     };
     ROUTES.iter().filter(exists).collect()

@@ -190,6 +190,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_checkouts: bindings.has(Checkouts::CLASS.binding),
         has_confirmations: bindings.has(Confirmations::CLASS.binding),
         has_audit: bindings.has(Audit::CLASS.binding),
+        has_logout_tokens: secrets.as_ref().is_some_and(|secrets| secrets.logout_key.is_some()),
         has_flags: bindings.has("KV"),
         uses: Uses::detect(variables, !credentials.is_empty()),
     };
@@ -215,7 +216,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         );
     }
 
-    let (session, Secrets { keys, derivation, tickets, upstream_key, setup_token, audit_keys }) =
+    let (session, Secrets { keys, derivation, tickets, upstream_key, logout_key, setup_token, audit_keys }) =
         (session?, secrets?);
     let mut rules = rules?;
     rules.seal(upstream == Some(Upstream::Assets));
@@ -253,7 +254,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             fixed_now,
         },
         upstream: UpstreamSettings { application: upstream?, origins: upstream_names, key: upstream_key },
-        sessions: SessionSettings { policy: session, keys, check: check?, login: login_by? },
+        sessions: SessionSettings { policy: session, keys, logout_key, check: check?, login: login_by? },
         tokens: TokenSettings {
             prefixes_detail: credentials::prefixes_detail(&credentials),
             kinds: credentials,

@@ -12,6 +12,7 @@ use crate::{
         jwt::{Keys, TypedKey},
         secret::{Opaque, Secret},
     },
+    sessions::logout_token,
     upstream::assertion,
 };
 
@@ -21,6 +22,7 @@ pub(super) struct Secrets {
     pub(super) derivation: KeyDerivation,
     pub(super) tickets: TicketKeys,
     pub(super) upstream_key: Option<TypedKey>,
+    pub(super) logout_key: Option<TypedKey>,
     pub(super) setup_token: Option<Secret>,
     pub(super) audit_keys: Vec<Opaque>,
 }
@@ -74,8 +76,17 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
         mistakes
             .note("AUTH_SECRET_PREVIOUS", "expected a secret with a key id other than that of AUTH_SECRET");
     }
-    let upstream_key = upstream.map(|secret| TypedKey::new(assertion::TYPE, &secret));
-    Some(Secrets { keys: keys.ok()?, derivation, tickets: tickets?, upstream_key, setup_token, audit_keys })
+    let typed = |typ| upstream.as_ref().map(|secret| TypedKey::new(typ, secret));
+    let (upstream_key, logout_key) = (typed(assertion::TYPE), typed(logout_token::TYPE));
+    Some(Secrets {
+        keys: keys.ok()?,
+        derivation,
+        tickets: tickets?,
+        upstream_key,
+        logout_key,
+        setup_token,
+        audit_keys,
+    })
 }
 
 /// Returns an instruction to set a secret: in `.dev.vars` in development, otherwise with wrangler.

@@ -13,7 +13,7 @@ use super::{
     isolate::hooks,
     kv,
     pending::{Deadline, JsResult, WaitOutcome},
-    request::{RequestState, milliseconds},
+    request::{self, RequestState, milliseconds},
     response::{read_response, serialize_edits},
     sealing, sys,
     upstream::{self, Transport},
@@ -26,7 +26,7 @@ use crate::{
     http::problem::Fault,
     platform::{
         effects::{
-            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, ClientPlace, DryRun, DryRuns, ExternalCalls,
             ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
             PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedBody, SealedTexts, Sealing,
             StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
@@ -265,6 +265,10 @@ impl Isolate for EdgeEffects<'_> {
 
     fn random(&self) -> [u8; 32] {
         sys::random()
+    }
+
+    fn client_place(&self) -> ClientPlace {
+        request::client_place(&self.state.request)
     }
 
     fn memory(&self) -> &Memory {

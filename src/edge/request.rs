@@ -25,7 +25,7 @@ use crate::{
     config::Config,
     gateway::{self, maintenance},
     http::{origin::Origin, problem::Fault, request},
-    platform::event::RequestMeta,
+    platform::{effects::ClientPlace, event::RequestMeta},
 };
 
 /// The state of a request while it is handled.
@@ -155,6 +155,14 @@ fn log_failed_call(binding: &str, message: &str) {
 thread_local! {
     /// Number of deferred calls that have failed in this isolate.
     static FAILED_CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Returns the approximate place of a request's client. Only the platform sets `cf`. A client could send the header
+/// `CF-IPCountry` where the platform does not set it.
+pub(super) fn client_place(request: &Request) -> ClientPlace {
+    let Ok(cf) = sys::property(request, "cf") else { return ClientPlace::default() };
+    let text = |name| sys::property(&cf, name).ok().and_then(|value| value.as_string());
+    ClientPlace { city: text("city"), country: text("country") }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]

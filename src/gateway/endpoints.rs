@@ -123,6 +123,7 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::SetUp
         | Endpoint::LogIn
         | Endpoint::Reauthenticate
+        | Endpoint::BackchannelLogout
         | Endpoint::FinishLogIn
         | Endpoint::ReadFactors
         | Endpoint::BeginTotp

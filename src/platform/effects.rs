@@ -5,7 +5,7 @@ pub use super::external::{
     ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, MAX_EXTERNAL_RESPONSE_BYTES,
     PlatformLimit,
 };
-pub use super::isolate::Isolate;
+pub use super::isolate::{ClientPlace, Isolate};
 pub use super::kv::Kv;
 pub use super::objects::ObjectCalls;
 pub use super::request_body::{BodyError, BodyWasRead, HashedBody, ReadBody, RequestBody};

@@ -3,6 +3,15 @@
 use super::memory::Memory;
 use crate::base::encoding;
 
+/// The approximate place of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientPlace {
+    /// The name of the city, if it is known.
+    pub city: Option<String>,
+    /// The code of the country (ISO 3166-1), if it is known.
+    pub country: Option<String>,
+}
+
 /// The isolate and the life of the request in it.
 pub trait Isolate {
     /// Logs a line of JSON, in addition to the request's own line.
@@ -17,6 +26,11 @@ pub trait Isolate {
     /// Returns an id or a token that nobody can guess: a prefix and 160 random bits in base64url.
     fn new_id(&self, prefix: &str) -> String {
         format!("{prefix}{}", encoding::base64url(self.random().get(..20).unwrap_or_default()))
+    }
+
+    /// Returns the approximate place of the client, as the platform knows it.
+    fn client_place(&self) -> ClientPlace {
+        ClientPlace::default()
     }
 
     /// Returns what this isolate remembers.

@@ -85,6 +85,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::ForbiddenHumanOnly
         | Rejection::ForbiddenScope(_)
         | Rejection::IdempotencyKeyReused
+        | Rejection::LogoutTokenInvalid(_)
         | Rejection::IdempotencyOutcomeUnknown(_)
         | Rejection::CheckoutConflict
         | Rejection::BotCheckFailed(_)

@@ -72,6 +72,8 @@ pub enum Requirement {
     Flags,
     /// The registry and the audit trail.
     Audit,
+    /// The registry and the secret that upstream signs with.
+    LogoutTokens,
 }
 
 /// An endpoint of the gateway.
@@ -107,6 +109,8 @@ pub enum Endpoint {
     RenewRecoveryCodes,
     /// `DELETE /api/users/{id}/factors`
     RemoveFactors,
+    /// `POST /api/auth/backchannel-logout`
+    BackchannelLogout,
     /// `GET /api/users`
     ListUsers,
     /// `GET /api/users/names`
@@ -310,6 +314,7 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::RemoveTotp, "DELETE", "/api/auth/factors/totp", Access::UserInPerson, "vestibule.factors.totp.remove", Requirement::Accounts).changing_state(),
     route(Endpoint::ConfirmTotp, "POST", "/api/auth/factors/totp/confirm", Access::Optional, "vestibule.factors.totp.confirm", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::RenewRecoveryCodes, "POST", "/api/auth/factors/recovery-codes", Access::UserInPerson, "vestibule.factors.recovery_codes", Requirement::Accounts).changing_state(),
+    route(Endpoint::BackchannelLogout, "POST", "/api/auth/backchannel-logout", Access::Public, "vestibule.backchannel_logout", Requirement::LogoutTokens).with_body().changing_state(),
     route(Endpoint::ListUsers, "GET", "/api/users", Access::AdminInPerson, "vestibule.users.list", Requirement::Accounts),
     route(Endpoint::ReadNames, "GET", "/api/users/names", Access::Authenticated, "vestibule.users.names", Requirement::Accounts),
     route(Endpoint::ReadUser, "GET", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.read", Requirement::Accounts),

@@ -13,12 +13,14 @@
 //!    [`Command::Reauthenticate`] changes it.
 
 mod authentication;
+mod backchannel;
 mod ends;
 mod profile;
 mod tables;
 
 use serde::{Deserialize, Serialize};
 
+pub use backchannel::Logout;
 pub use ends::{End, RecentlyEnded, Which};
 pub use profile::Profile;
 
@@ -78,6 +80,8 @@ pub enum Command {
     Profile(Profile),
     /// Records that the author has authenticated again, if the author's session is live.
     Reauthenticate(Author),
+    /// Ends sessions for upstream, unless the logout token was used before.
+    LogOut(Logout),
 }
 
 /// A reply of the registry.
@@ -99,6 +103,8 @@ pub enum Reply {
     RecentlyEnded(RecentlyEnded),
     /// A reply, and the copy of the user's name and address, if there is one.
     Named(Box<Reply>, Option<Profile>),
+    /// The logout token was used before.
+    AlreadyUsed,
 }
 
 /// What the registry knows of a live session.
@@ -142,6 +148,8 @@ pub struct Session {
     pub address: Option<String>,
     /// The time at which the user last authenticated.
     pub authenticated_at: Timestamp,
+    /// The approximate place of the client when the session was opened, such as `Berlin, DE`.
+    pub place: Option<String>,
 }
 
 impl Session {
@@ -156,6 +164,7 @@ impl Session {
             user_agent: None,
             address: None,
             authenticated_at: now,
+            place: None,
         }
     }
 }
@@ -209,6 +218,7 @@ impl Object for Sessions {
                 }
                 Ok(Reply::Done(0))
             }
+            Command::LogOut(logout) => backchannel::log_out(store, &logout, now),
             Command::Reauthenticate(author) => authentication::renew(store, &author, now),
         }
     }
@@ -243,8 +253,9 @@ fn open(
         now,
     )?;
     let opened = store.run(
-        "INSERT INTO sessions (id, created_at, last_seen_at, expires_at, user_agent, address, authenticated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING 1",
+        "INSERT INTO sessions
+            (id, created_at, last_seen_at, expires_at, user_agent, address, authenticated_at, place)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING 1",
         &[
             (&session.id).into(),
             session.created_at.into(),
@@ -253,6 +264,7 @@ fn open(
             session.user_agent.as_deref().into(),
             session.address.as_deref().into(),
             session.authenticated_at.into(),
+            session.place.as_deref().into(),
         ],
     )?;
     Ok(done(&opened))
@@ -300,7 +312,7 @@ fn check(
 fn list(store: &impl Store, limits: Limits, now: Timestamp) -> Result<Reply, StoreError> {
     let rows = store.run(
         "SELECT id, created_at, last_seen_at, expires_at, user_agent, address,
-            coalesce(authenticated_at, created_at) FROM sessions
+            coalesce(authenticated_at, created_at), place FROM sessions
          WHERE expires_at > ? ORDER BY last_seen_at DESC, id",
         &[now.into()],
     )?;
@@ -347,6 +359,7 @@ fn session(row: &SqlRow) -> Result<Session, StoreError> {
         user_agent: row.optional_text(4)?,
         address: row.optional_text(5)?,
         authenticated_at: Timestamp(row.integer(6)?),
+        place: row.optional_text(7)?,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cookies;
-use crate::crypto::jwt::Keys;
+use crate::crypto::jwt::{Keys, TypedKey};
 
 /// Settings of sessions (`SESSION`, `AUTH_SECRET`).
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Settings {
     pub policy: cookies::Policy,
     /// The keys that sign and verify session tokens.
     pub keys: Keys,
+    /// The key of upstream's logout tokens, if `UPSTREAM_SECRET` is set.
+    pub logout_key: Option<TypedKey>,
     /// The check of a session.
     pub check: Check,
     /// The sign-in method.

@@ -259,6 +259,15 @@ describe("a session ends", () => {
     );
   });
 
+  test("by signing out everywhere, which also clears the cookie", async () => {
+    const all = [await signIn("usr_everywhere"), await signIn("usr_everywhere")];
+    assertProblem(await remove("/api/sessions?all=yes", all[1]), 400, "invalid_body");
+    const response = await remove("/api/sessions?all=true", all[1]);
+    assert.deepEqual(response.json(), { revoked: 2 });
+    assert.match(response.headers["set-cookie"][0], /^mk_session=; Path=\/; Max-Age=0/);
+    for (const headers of all) assertHealed(await get("/x", headers), "session_revoked");
+  });
+
   test("by its own request, which also clears the cookie", async () => {
     const ada = await signIn("usr_own");
     const { sessionId } = (await get("/api/auth/me", ada)).json();
@@ -273,6 +282,25 @@ describe("a session ends", () => {
     await signIn("usr_again", first);
     assertHealed(await get("/x", first), "session_revoked");
   });
+});
+
+test("a session has the name of its device, and the place that the platform knows", async () => {
+  const agents = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "<script>alert(1)</script>",
+  ];
+  const last = [];
+  for (const agent of agents) {
+    last.push(await signIn("usr_device", { "User-Agent": agent, "CF-IPCountry": "ZZ" }));
+  }
+  const { items } = (await get("/api/sessions", last[1])).json();
+  const byAgent = agents.map((agent) => items.find(({ userAgent }) => userAgent === agent));
+  assert.deepEqual(
+    byAgent.map(({ device }) => device),
+    ["Firefox on Windows", null],
+  );
+  // A header of the client says nothing.
+  for (const { place } of byAgent) assert.ok(place === null || !place.includes("ZZ"), place);
 });
 
 describe("access to sessions", () => {

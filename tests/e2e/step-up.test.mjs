@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { devicesOf, totp } from "../support/factors.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
 
@@ -127,6 +128,26 @@ describe("with accounts", () => {
     const body = { email: "carl@example.com", password: PASSWORD };
     assertProblem(await at(later, "POST", "/api/auth/login", ANONYMOUS, body), 429, "rate_limited");
     await refused(later, "GET", "/pay/1", carl);
+  });
+
+  test("a code of an authenticator app is enough, once", async () => {
+    const fay = await users.createUser("fay");
+    const { secret } = await devicesOf(users.call, NOW).enroll(fay);
+    const body = { code: totp(secret, NOW + RECENT + 1) };
+    assertProblem(
+      await reauthenticate(later, fay, { code: totp(secret, NOW) }),
+      401,
+      "invalid_credentials",
+    );
+    await refused(later, "GET", "/pay/1", fay);
+    assert.equal((await reauthenticate(later, fay, body)).status, 204);
+    await passes(later, "GET", "/pay/1", fay);
+    assertProblem(await reauthenticate(later, fay, body), 401, "invalid_credentials");
+    for (const wrong of [{}, { code: "12" }, { code: "123456", password: PASSWORD }, { code: 7 }]) {
+      assertProblem(await reauthenticate(later, fay, wrong), 400, "invalid_body");
+    }
+    // Only a user with a confirmed factor has codes.
+    assertProblem(await reauthenticate(later, ada, { code: "123456" }), 401, "invalid_credentials");
   });
 
   test("no token is recent, and none authenticates again", async () => {

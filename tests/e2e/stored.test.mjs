@@ -66,6 +66,14 @@ for (const number of stored) {
       }
     });
 
+    test("a session from before authenticated when it was opened", async () => {
+      const { items } = (await expectNotForwarded(200, "GET", "/api/sessions", root)).json();
+      assert.ok(items.length > 0);
+      for (const { authenticatedAt, createdAt, place } of items) {
+        assert.deepEqual([authenticatedAt, place], [createdAt, null]);
+      }
+    });
+
     test("users, invites and passwords work", async () => {
       const users = (await expectNotForwarded(200, "GET", "/api/users", root)).json().items;
       const actual = users.map(({ id, role, status }) => [id, role, status]).sort();

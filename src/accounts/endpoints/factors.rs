@@ -182,7 +182,7 @@ pub(super) async fn enroll<E: Effects>(
     if reply == FactorReply::TicketUnusable { Err(Rejection::TicketUnusable.into()) } else { Ok(reply) }
 }
 
-async fn write_factor<E: Effects>(
+pub(super) async fn write_factor<E: Effects>(
     call: Call<'_>,
     effects: &E,
     change: FactorWrite,

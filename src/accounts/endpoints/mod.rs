@@ -12,8 +12,10 @@
 //! | `sessions.rs` | `/api/sessions` |
 //! | `settings.rs` | what a page for signing in has to know |
 //! | `tokens.rs` | `/api/agent-tokens` |
+//! | `backchannel_logout.rs` | `/api/auth/backchannel-logout`: upstream ends a user's sessions |
 //! | `delegation.rs` | tokens that are made with a token |
 
+mod backchannel_logout;
 mod delegation;
 mod factors;
 mod invites;
@@ -84,6 +86,7 @@ pub async fn answer<E: Effects>(
         Endpoint::SetUpState => users::set_up_state(call, effects).await,
         Endpoint::SetUp => users::set_up(call, effects).await,
         Endpoint::LogIn => users::log_in(call, effects).await,
+        Endpoint::BackchannelLogout => backchannel_logout::end(call, effects).await,
         Endpoint::Reauthenticate => reauthentication::renew(call, effects).await,
         Endpoint::FinishLogIn => outlined(second_step::finish(call, effects)).await,
         Endpoint::ReadFactors => outlined(factors::read(call, effects)).await,

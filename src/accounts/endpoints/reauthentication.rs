@@ -4,8 +4,9 @@
 //! Attempts count like sign-ins, under the same limits, before anything is compared. A token is rejected: a program
 //! that has it does not prove that a person is present.
 
-use super::{Call, users};
+use super::{Call, factors, second_step, users};
 use crate::{
+    accounts::factors::{FactorReply, FactorWrite, TotpState},
     http::{
         form::Form,
         problem::{Fault, Rejection},
@@ -23,11 +24,17 @@ use crate::{
 enum Proof<'a> {
     /// The user's password.
     Password(&'a str),
+    /// A code of the user's authenticator app.
+    Code(&'a str),
 }
 
 impl<'a> Proof<'a> {
     fn of(form: &'a Form) -> Result<Self, Rejection> {
-        Ok(Self::Password(form.text("password")?))
+        match (form.optional("password")?, second_step::code(form)?) {
+            (Some(password), None) => Ok(Self::Password(password)),
+            (None, Some(code)) => Ok(Self::Code(code)),
+            _ => Err(Rejection::InvalidBody("password", "expected either password or code")),
+        }
     }
 }
 
@@ -41,16 +48,10 @@ pub(super) async fn renew<E: Effects>(
         return Err(Rejection::ForbiddenHumanOnly.into());
     };
     users::count_by_address(call, effects).await?;
-    let form = call.form(&["password"])?;
-    let proof = Proof::of(&form)?;
-    let found = users::find(effects, user.to_owned()).await?.ok_or(Rejection::InvalidCredentials)?;
-    match proof {
-        Proof::Password(password) => {
-            let account = users::check_password(call, effects, found.email, password).await?;
-            if account.id != user {
-                return Err(Rejection::InvalidCredentials.into());
-            }
-        }
+    let form = call.form(&["password", "code"])?;
+    match Proof::of(&form)? {
+        Proof::Password(password) => check_password(call, effects, user, password).await?,
+        Proof::Code(code) => check_code(call, effects, user, code).await?,
     }
     let cache = effects.memory().of::<SessionCache>();
     match effects.call_object::<Sessions>(user, &Command::Reauthenticate(call.author()?)).await? {
@@ -64,5 +65,34 @@ pub(super) async fn renew<E: Effects>(
             Err(Rejection::from(refusal).into())
         }
         _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Compares the password of the user, under the limits of a sign-in.
+async fn check_password<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: &str,
+    password: &str,
+) -> Result<(), EarlyResponse> {
+    let found = users::find(effects, user.to_owned()).await?.ok_or(Rejection::InvalidCredentials)?;
+    let account = users::check_password(call, effects, found.email, password).await?;
+    if account.id == user { Ok(()) } else { Err(Rejection::InvalidCredentials.into()) }
+}
+
+/// Compares a code of the user's authenticator app, under the limits of a second factor, and uses it.
+async fn check_code<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: &str,
+    code: &str,
+) -> Result<(), EarlyResponse> {
+    second_step::count_attempt(effects, user).await?;
+    let right = second_step::compare_code(call, effects, user, TotpState::Confirmed, code).await?;
+    let right = right.ok_or(Rejection::InvalidCredentials)?;
+    match factors::write_factor(call, effects, FactorWrite::UseStep(right)).await? {
+        FactorReply::Done => Ok(second_step::forget_attempts(effects, user).await?),
+        // The code was used before, or the factor is no longer the one that was compared.
+        _ => Err(Rejection::InvalidCredentials.into()),
     }
 }

@@ -186,7 +186,7 @@ pub(super) fn code(form: &Form) -> Result<Option<&str>, Rejection> {
 }
 
 /// Deletes the counts of an account's attempts: a client with a right code is not guessing.
-async fn forget_attempts<E: Effects>(effects: &E, user: &str) -> Result<(), Fault> {
+pub(super) async fn forget_attempts<E: Effects>(effects: &E, user: &str) -> Result<(), Fault> {
     let (group, cleared) = limiter::clear(BY_ACCOUNT, user);
     effects.call_object::<Limiter>(&group, &cleared).await.map(drop)
 }

@@ -3,7 +3,8 @@
 //! - `GET` lists them, the last seen first: `{items, next}`. A page holds all of them, so `next` is always null.
 //! - `DELETE /api/sessions/{id}` ends one: 204, or 404 for an unknown one. For the caller's own session, the response
 //!   also deletes the session cookie.
-//! - `DELETE /api/sessions` ends all sessions except the caller's; for another user, all of them: `{revoked}`.
+//! - `DELETE /api/sessions` ends all sessions except the caller's; for another user, or with `?all=true`, all of them:
+//!   `{revoked}`. If the caller's session is among them, the response also deletes the session cookie.
 
 use serde::Serialize;
 
@@ -21,6 +22,7 @@ use crate::{
     platform::effects::Effects,
     sessions::{
         cache::SessionCache,
+        device,
         registry::{self, Command, End, Session, Sessions, Which},
         settings::Login,
     },
@@ -63,10 +65,19 @@ pub(super) async fn end_others<E: Effects>(
 ) -> Result<EndpointResponse, EarlyResponse> {
     let user = requested_user(call)?;
     let principal = call.principal()?;
+    let is_everywhere = match call.request.parameter("all").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Rejection::InvalidBody("all", "expected true or false").into()),
+    };
+    let is_own = principal.user_id() == Some(&user);
     // No session of another user is the caller's.
-    let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
+    let which = if is_own && !is_everywhere { Which::Others } else { Which::All };
     let ended = end_sessions(call, effects, &user, which).await?;
-    let response = EndpointResponse::from(json(200, &EndedCount { ended }));
+    let is_signed_out = is_own && is_everywhere && principal.session_id().is_some();
+    let cookies = is_signed_out
+        .then(|| call.cx.browser.cookies.end(&call.cx.login.sessions.policy, call.cx.browser.context));
+    let response = EndpointResponse { cookies, ..json(200, &EndedCount { ended }).into() };
     Ok(response.with_detail(format!("{user} {ended}")))
 }
 
@@ -119,6 +130,8 @@ struct SessionView<'a> {
     expires_at: String,
     user_agent: Option<&'a str>,
     address: Option<&'a str>,
+    device: Option<String>,
+    place: Option<&'a str>,
     authenticated_at: String,
 }
 
@@ -139,6 +152,8 @@ impl<'a> SessionView<'a> {
             expires_at: session.expires_at.to_string(),
             user_agent: session.user_agent.as_deref(),
             address: session.address.as_deref(),
+            device: session.user_agent.as_deref().and_then(device::name),
+            place: session.place.as_deref(),
             authenticated_at: session.authenticated_at.to_string(),
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     FactorReply, Ticket, TotpState, factors_of,
-    sign_in::{holder, record_use},
+    sign_in::{UsedStep, holder, record_use, use_step},
     ticket::Purpose,
 };
 use crate::{
@@ -49,6 +49,8 @@ pub enum FactorWrite {
     RenewRecoveryCodes(Vec<String>),
     /// Removes all factors of the user with this id.
     RemoveAll(String),
+    /// Uses a right code of the author's authenticator app.
+    UseStep(UsedStep),
 }
 
 /// Proof that factors of this user may be enrolled now: [`Authorized`], or a ticket that [`holder`] accepted.
@@ -79,6 +81,10 @@ pub(in crate::accounts) fn write(
             }
             remove_all(store, &user)?;
             Ok(FactorReply::Done)
+        }
+        FactorWrite::UseStep(right) => {
+            let is_accepted = use_step(store, proof.user, &right)?;
+            Ok(if is_accepted { FactorReply::Done } else { FactorReply::Wrong })
         }
     }
 }

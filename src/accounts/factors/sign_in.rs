@@ -86,7 +86,7 @@ pub(super) fn record_use(store: &impl Store, ticket: &Ticket, now: Timestamp) ->
 }
 
 /// Uses a step, if it is later than every step that was used. Returns whether it was accepted.
-fn use_step(store: &impl Store, user: &str, right: &UsedStep) -> Result<bool, StoreError> {
+pub(super) fn use_step(store: &impl Store, user: &str, right: &UsedStep) -> Result<bool, StoreError> {
     let rows = store.run(
         "UPDATE totp SET last_step = ?, sealed = coalesce(?, sealed)
          WHERE user = ? AND state = ? AND id = ? AND last_step < ? RETURNING 1",

@@ -13,19 +13,22 @@ pub(super) struct Header<'a> {
     pub(super) key_id: Option<Cow<'a, str>>,
 }
 
-/// Parses a JOSE header. Returns `None` unless `alg` is `HS256`, `typ` is `JWT` in any case or absent, and neither `crit` nor
-/// `b64` is there.
-pub(super) fn read_header(json: &[u8]) -> Option<Header<'_>> {
-    let (mut is_hs256, mut key_id) = (false, None);
+/// Parses a JOSE header. Returns `None` unless `alg` is `HS256`, and neither `crit` nor `b64` is there. `typ` must be
+/// `wanted` in any case; if that is `None`, it must be `JWT` or absent.
+pub(super) fn read_header<'a>(json: &'a [u8], wanted: Option<&str>) -> Option<Header<'a>> {
+    let (mut is_hs256, mut key_id, mut has_typ) = (false, None, wanted.is_none());
     read_object(json, MAX_HEADER_MEMBERS, |name, value| match name {
         "alg" => value.text().map(|text| is_hs256 = text == "HS256"),
         "kid" => value.text().map(|text| key_id = Some(text)),
-        "typ" => value.text().and_then(|text| text.eq_ignore_ascii_case("JWT").then_some(())),
+        "typ" => {
+            has_typ = true;
+            value.text().and_then(|text| text.eq_ignore_ascii_case(wanted.unwrap_or("JWT")).then_some(()))
+        }
         // `crit`: extensions that a verifier must understand (RFC 7515 §4.1.11). `b64`: unencoded payloads (RFC 7797).
         "crit" | "b64" => None,
         _ => value.skip(),
     })?;
-    is_hs256.then_some(Header { key_id })
+    (is_hs256 && has_typ).then_some(Header { key_id })
 }
 
 /// Reads a JSON object and passes each member to `take`, which returns `None` to reject the object.
@@ -168,7 +171,7 @@ mod tests {
             ("", None),
             ("{", None),
         ] {
-            assert_eq!(read_header(json.as_bytes()), want, "{json}");
+            assert_eq!(read_header(json.as_bytes(), None), want, "{json}");
         }
     }
 
@@ -179,9 +182,9 @@ mod tests {
             let rest = rest.concat();
             format!("{{\"alg\":\"HS256\"{rest}}}")
         };
-        assert!(read_header(many(MAX_HEADER_MEMBERS - 1).as_bytes()).is_some());
-        assert!(read_header(many(MAX_HEADER_MEMBERS).as_bytes()).is_none());
+        assert!(read_header(many(MAX_HEADER_MEMBERS - 1).as_bytes(), None).is_some());
+        assert!(read_header(many(MAX_HEADER_MEMBERS).as_bytes(), None).is_none());
         let deep = format!("{{\"alg\":\"HS256\",\"x\":{}", "[".repeat(3_000));
-        assert!(read_header(deep.as_bytes()).is_none());
+        assert!(read_header(deep.as_bytes(), None).is_none());
     }
 }

@@ -68,6 +68,8 @@ pub enum Rejection {
     CheckoutConflict,
     /// The signature of the webhook is invalid, for this reason.
     InvalidSignature(&'static str),
+    /// The logout token of upstream is invalid, for this reason.
+    LogoutTokenInvalid(&'static str),
     /// The webhook's event is in flight.
     WebhookInFlight,
     /// The bot check has failed, for this reason.
@@ -225,6 +227,9 @@ impl Rejection {
                 ),
             ),
             Self::InvalidSignature(_) => (401, "invalid_signature", "invalid signature", None),
+            Self::LogoutTokenInvalid(_) => {
+                (400, "logout_token_invalid", "the logout token is not valid", None)
+            }
             Self::WebhookInFlight => {
                 (409, "webhook_in_flight", "another delivery of this event is still being processed", None)
             }
@@ -269,7 +274,7 @@ impl Rejection {
         };
         let reason = match self {
             Self::Unauthorized(reason) => Some(reason.code()),
-            Self::InvalidSignature(reason) => Some(reason),
+            Self::InvalidSignature(reason) | Self::LogoutTokenInvalid(reason) => Some(reason),
             Self::BotCheckFailed(reason) => Some(reason.code()),
             Self::ForbiddenPolicy(by) => Some(by.code()),
             Self::ForbiddenScope(part) => Some(part.code()),

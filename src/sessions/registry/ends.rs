@@ -78,12 +78,21 @@ pub(super) fn end(store: &impl Store, request: &End, now: Timestamp) -> Result<R
             return Ok(Reply::Refused(author.refusal()));
         }
     }
-    let ended = match which {
-        Which::One(id) => delete(store, "id = ?", &[id.into()], now)?,
-        Which::All => delete(store, "1", &[], now)?,
-        Which::Others => delete(store, "id <> ?", &[own_session.into()], now)?,
-    };
-    Ok(done(&ended))
+    delete_selected(store, which, own_session, now).map(|ended| done(&ended))
+}
+
+/// Deletes a selection of sessions, and records that they ended.
+pub(super) fn delete_selected(
+    store: &impl Store,
+    which: &Which,
+    own_session: &str,
+    now: Timestamp,
+) -> Result<Vec<SqlRow>, StoreError> {
+    match which {
+        Which::One(id) => delete(store, "id = ?", &[id.into()], now),
+        Which::All => delete(store, "1", &[], now),
+        Which::Others => delete(store, "id <> ?", &[own_session.into()], now),
+    }
 }
 
 /// Deletes the sessions that meet a condition, and records that they ended.

@@ -1,6 +1,6 @@
 //! The tables of a user's registry, and their migrations.
 
-use super::{ends, profile};
+use super::{backchannel, ends, profile};
 use crate::{
     identity::ended,
     platform::store::{Migration, Store, StoreError, add_column, run_all},
@@ -8,7 +8,7 @@ use crate::{
 
 /// The migrations, in order.
 pub(super) const MIGRATIONS: &[Migration] =
-    &[|store| run_all(store, FIRST), |store| add_authentication_time(store)];
+    &[|store| run_all(store, FIRST), add_authentication_time, add_place_and_logout_tokens];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS standing (
@@ -25,4 +25,10 @@ const FIRST: &[&str] = &[
 /// Adds the time of authentication. For a session from before, it is null, and the time at which it was opened counts.
 fn add_authentication_time(store: &dyn Store) -> Result<(), StoreError> {
     add_column(store, "sessions", "authenticated_at", "INTEGER")
+}
+
+/// Adds the place of a session, and the logout tokens that were used.
+fn add_place_and_logout_tokens(store: &dyn Store) -> Result<(), StoreError> {
+    add_column(store, "sessions", "place", "TEXT")?;
+    run_all(store, &[backchannel::TABLE])
 }

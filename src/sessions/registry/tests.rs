@@ -322,3 +322,27 @@ fn a_session_that_passed_a_limit_ends() {
     let check = |at: i64| registry.at(at, Command::Check("a".into(), limits(None, Some(300)))) != Reply::Gone;
     assert_eq!([check(250), check(500), check(799), check(1_100)], [true, true, true, false], "it is in use");
 }
+
+#[test]
+fn accepts_a_logout_token_once() {
+    let registry = Registry::new();
+    for id in ["a", "b", "c"] {
+        registry.open(0, id, status(Role::User, true, 1));
+    }
+    let log_out = |at: i64, token: &str, which: Which| {
+        let until = Timestamp(T0 + 100);
+        registry.at(at, Command::LogOut(Logout { token: token.to_owned(), until, which }))
+    };
+    assert_eq!(log_out(1, "j1", Which::One("a".into())), Reply::Done(1));
+    assert_eq!(log_out(1, "j1", Which::All), Reply::AlreadyUsed, "whatever it is for");
+    assert_eq!(registry.ids(1), ["b", "c"]);
+    assert_eq!(recently_ended(&registry, 1).0, ["a"]);
+    assert_eq!(log_out(2, "j2", Which::One("a".into())), Reply::Done(0), "it has ended");
+    assert_eq!(log_out(2, "j3", Which::All), Reply::Done(2));
+    assert_eq!(registry.ids(2), Vec::<String>::new());
+    registry.open(3, "d", status(Role::User, true, 1));
+    assert_eq!(log_out(99, "j1", Which::All), Reply::AlreadyUsed);
+    log_out(100, "j4", Which::One("x".into()));
+    let rows = registry.0.run("SELECT id FROM logout_tokens", &[]).expect("rows");
+    assert_eq!(rows.len(), 1, "an expired token is forgotten");
+}
