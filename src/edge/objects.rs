@@ -63,6 +63,9 @@ with_object_classes!(objects);
 /// Runs an encoded command. Returns the encoded reply.
 type Handle = fn(&Database<'_>, &[u8], Timestamp) -> Result<Vec<u8>, StoreError>;
 
+/// Milliseconds after which an alarm that has not fired counts as lost.
+const OVERDUE_MS: f64 = 5_000.0;
+
 /// The name of errors that are already logged.
 const LOGGED: &str = "StoreError";
 
@@ -242,7 +245,7 @@ impl Instance {
         self.migrate_once()?;
         let attached = self.atomically(command_bytes, &mut |store| {
             step(store)?;
-            if store.has_written() || !self.is_alarm_current.get() {
+            if store.has_written() || !self.is_alarm_current.get() || self.is_alarm_overdue() {
                 self.schedule_alarm(store, now)
             } else {
                 Ok(())
@@ -250,6 +253,12 @@ impl Instance {
         })?;
         self.is_alarm_current.set(true);
         Ok(attached)
+    }
+
+    /// Returns whether the alarm should have fired by now. The local runtime can lose one when it is killed.
+    fn is_alarm_overdue(&self) -> bool {
+        let at = self.alarm_at.get();
+        at > 0.0 && !self.is_alarm_running.get() && at + OVERDUE_MS < Date::now()
     }
 
     /// Migrates the database, once per instance.

@@ -4,17 +4,13 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { PAGES } from "../support/worker.mjs";
 import { ADA, assertText, BOB, openSite, serve, sessionCookiesOf } from "./support.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-const assets = {
-  directory: fileURLToPath(new URL("../../build/assets", import.meta.url)),
-  binding: "ASSETS",
-  routerConfig: { has_user_worker: true, invoke_user_worker_ahead_of_assets: true },
-};
+const bindings = { assets: PAGES };
 
 const requests = [];
 const startUpstream = () =>
@@ -26,7 +22,7 @@ const VARIABLES = { ROUTES: [], RATE_LIMITS: [] };
 
 let site;
 before(async () => {
-  site = await openSite({ startUpstream, variables: VARIABLES, bindings: { assets } });
+  site = await openSite({ startUpstream, variables: VARIABLES, bindings });
 });
 after(() => site.stop());
 
@@ -112,7 +108,7 @@ test("the first account is created at the setup page", async (t) => {
   const empty = await openSite({
     startUpstream,
     variables: VARIABLES,
-    bindings: { assets },
+    bindings,
     empty: true,
   });
   t.after(() => empty.stop());
@@ -155,7 +151,7 @@ test("a person signs in, makes a token, revokes it and signs out by the keyboard
   assert.deepEqual(await sessionCookiesOf(visitor), []);
 });
 
-const PAGES = [
+const NAMES = [
   "sign-in",
   "setup",
   "invite#mki_x",
@@ -193,7 +189,7 @@ for (const colorScheme of ["light", "dark"]) {
         );
         if (overflow) found.push(`${path}: wider than the window`);
       };
-      for (const path of PAGES) await check(path);
+      for (const path of NAMES) await check(path);
       await signIn(visitor);
       for (const part of PARTS) {
         await page.goto(`${site.origin}/`);

@@ -48,7 +48,7 @@ const VARIABLES = {
 // Replies of objects: their members in order.
 const TOKEN = reply(
   some(["tok_1", "deploy", "mk_", "AGENT_TOKENS"].flatMap(text)),
-  ...[some(text("deploy")), none, number(0), none, none, none, none, number(0)],
+  ...[some(text("deploy")), none, number(0), none, none, none, none, number(0), none],
 );
 const ROOM = reply(some([5]), [0]);
 const GRANTED = reply(

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { openGateway } from "../support/gateway.mjs";
+import { PAGES } from "../support/worker.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const DOCUMENT = fileURLToPath(new URL("../../docs/openapi.yaml", import.meta.url));
@@ -36,7 +37,7 @@ before(async () => {
       WEBHOOK_HUB_SECRET: "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldA==",
       CHECKOUT_PROVIDERS: [{ provider: "hub", confirm: [{ event: "paid", ref: "/id" }] }],
     },
-    bindings: { kvNamespaces: ["KV"] },
+    bindings: { kvNamespaces: ["KV"], assets: PAGES },
   });
   const response = await gateway.request("/api/auth/setup", {
     method: "POST",

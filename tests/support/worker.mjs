@@ -23,6 +23,13 @@ const CLASSES = [
 const inFolder = (folder) => (name) =>
   fileURLToPath(new URL(`../../${folder}/${name}`, import.meta.url));
 
+// The binding `ASSETS` with the pages of Vestibule, as `wrangler.toml` has it.
+export const PAGES = {
+  directory: inFolder("build")("assets"),
+  binding: "ASSETS",
+  routerConfig: { has_user_worker: true, invoke_user_worker_ahead_of_assets: true },
+};
+
 export const AUTH_SECRET = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
 export const PREVIOUS_SECRET = "Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk";
 export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";

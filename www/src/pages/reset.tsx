@@ -12,7 +12,7 @@ const { reset: T, fields: LABELS } = TEXTS;
 function Reset(props: PageProps) {
   const fragment = useHash()
     .slice(1)
-    .replace(/^token=/, "");
+    .replace(/^(token|reset)=/, "");
   if (fragment === "recover") return <Recover {...props} />;
   return fragment ? <Choose key={fragment} token={fragment} {...props} /> : <Ask {...props} />;
 }
