@@ -1,6 +1,6 @@
 //! The pages of Vestibule: signing in, the account, approvals. They are static files, which the build makes from `www/`.
 //!
-//! 1. All pages are in one folder of the assets binding `ASSETS`: [`FOLDER`]. A page is a file `NAME.page`, and everything
+//! 1. All pages are in one folder of the assets binding `ASSETS`: `_vestibule`. A page is a file `NAME.page`, and everything
 //!    that pages load is in `assets/`. No file there is named `.html`. So a response of the type `text/html` is never a
 //!    file of ours: some settings of static assets answer every unknown path with the application's `index.html`.
 //! 2. Clients see the pages under a prefix (`PAGES`). A page is the prefix and its name. Other paths are 404.
