@@ -130,6 +130,8 @@ function inboxDatabases(folder) {
 function alarms(path) {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
+    // workerd may be writing to it.
+    database.exec("PRAGMA busy_timeout = 10000");
     const tables = "SELECT name FROM sqlite_master WHERE name IN ('_cf_ALARM', '_cf_METADATA')";
     const [table] = database.prepare(tables).all();
     if (!table) return 0;
