@@ -26,10 +26,10 @@ use crate::{
     http::problem::Fault,
     platform::{
         effects::{
-            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, ClientPlace, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
-            PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedBody, SealedTexts, Sealing,
-            StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
+            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, ClientPlace, DryRun, DryRuns,
+            ExternalCalls, ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls,
+            OpenedText, PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedBody, SealedTexts,
+            Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
         },
         memory::Memory,
         store::{Object, encode},

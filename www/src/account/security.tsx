@@ -31,7 +31,7 @@ interface Factors {
 export function Security({ settings }: PartProps) {
   return (
     <>
-      <Password />
+      {settings.passwords && <Password />}
       {settings.secondFactor && <SecondFactors passkeys={settings.passkeys} />}
     </>
   );

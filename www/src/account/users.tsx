@@ -65,7 +65,7 @@ export function Users({ me, settings, refresh }: PartProps) {
           return (
             <Row key={user.id} id={user.id} testId="user" about={<About user={user} isMe={isMe} />}>
               <Acts user={user} isMe={isMe} change={change} remove={remove} />
-              {!isMe && (
+              {!isMe && settings.passwords && (
                 <Act
                   label={T.resetLink}
                   about={user.email}

@@ -46,11 +46,13 @@ function SignIn({ settings }: PageProps) {
         focus
       />
       {settings.passkeys && hasPasskeys() && <WithPasskey />}
-      <p class="links">
-        <a href={`reset${query}`} data-testid="reset-link">
-          {T.forgot}
-        </a>
-      </p>
+      {settings.passwords && (
+        <p class="links">
+          <a href={`reset${query}`} data-testid="reset-link">
+            {T.forgot}
+          </a>
+        </p>
+      )}
     </Narrow>
   );
 }
