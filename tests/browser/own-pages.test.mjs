@@ -129,7 +129,7 @@ test("a person signs in, makes a token, revokes it and signs out by the keyboard
   const visitor = await site.visit(t);
   const { page } = visitor;
   await page.goto(url("account#tokens"));
-  await page.getByTestId("login-email").waitFor();
+  await page.waitForFunction(() => document.activeElement?.name === "email");
   await page.keyboard.type(BOB.email);
   await page.keyboard.press("Tab");
   await page.keyboard.type(BOB.password);
