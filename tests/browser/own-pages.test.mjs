@@ -138,9 +138,10 @@ test("a person signs in, makes a token, revokes it and signs out by the keyboard
   await page.getByTestId("token-new-name").focus();
   await page.keyboard.type("by keyboard");
   await page.keyboard.press("Enter");
-  await page.getByTestId("token-value").waitFor();
+  await page.waitForFunction(() => document.activeElement?.id === "token-value");
   await page.getByTestId("token-revoke").focus();
   await page.keyboard.press("Enter");
+  await page.locator("dialog[open]").waitFor();
   await page.getByTestId("question-yes").focus();
   await page.keyboard.press("Enter");
   await page.getByTestId("tokens-empty").waitFor();
