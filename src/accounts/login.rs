@@ -51,6 +51,8 @@ pub struct NewSession {
     pub session_id: String,
     /// `Set-Cookie` values.
     pub cookies: Vec<String>,
+    /// Whether the user has signed in before, but not with this device.
+    pub is_new_device: bool,
 }
 
 /// Opens a session. Ends the sessions that this browser had before, also those of another user. Returns `Ok(None)` if
@@ -67,6 +69,7 @@ pub async fn open<E: Effects>(
     meta: RequestMeta<'_>,
 ) -> Result<Option<NewSession>, Fault> {
     let session_id = effects.new_id("ses_");
+    let mut is_new_device = false;
     let expires_at = cx.sessions.policy.lifetime.expiry(meta.now, meta.now);
     if let Check::Registry { .. } = cx.sessions.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();
@@ -75,10 +78,12 @@ pub async fn open<E: Effects>(
             user_agent: Some(agent.chars().take(LONGEST_AGENT).collect()).filter(|_| !agent.is_empty()),
             address: request.headers.value("cf-connecting-ip").map(str::to_owned),
             place: device::place(city.as_deref(), country.as_deref()),
+            device: Some(device::recognized_by(agent, country.as_deref())),
             ..Session::opened(&session_id, meta.now, expires_at)
         };
         match effects.call_object::<Sessions>(&user.user_id, &Command::Open(user.status, session)).await? {
             Reply::Done(1) => {}
+            Reply::OpenedOnNewDevice => is_new_device = true,
             Reply::Gone => return Ok(None),
             _ => return Err(Fault::Internal),
         }
@@ -94,7 +99,7 @@ pub async fn open<E: Effects>(
     let hops = RedirectCount::start_anew(cookie_header, &cx.site.hops_cookie, meta.now);
     let secure = cx.site.secure_cookies(request.scheme, request.authority);
     cookies.extend(hops.map(|hops| hops.remember(&cx.site.hops_cookie, secure)));
-    Ok(Some(NewSession { session_id, cookies }))
+    Ok(Some(NewSession { session_id, cookies, is_new_device }))
 }
 
 /// Ends every session that the request presents: deletes its row in the registry, and its entry in this isolate's

@@ -15,6 +15,13 @@ pub fn name(user_agent: &str) -> Option<String> {
     }
 }
 
+/// Returns the text by which the device of a sign-in is recognized: its name and its country.
+#[must_use]
+pub fn recognized_by(user_agent: &str, country: Option<&str>) -> String {
+    let name = name(user_agent);
+    format!("{}, {}", name.as_deref().unwrap_or("unknown"), country.unwrap_or("unknown"))
+}
+
 /// Returns a text such as `Berlin, DE`, from a city and an ISO 3166-1 country code. `None` if neither is known.
 #[must_use]
 pub fn place(city: Option<&str>, country: Option<&str>) -> Option<String> {

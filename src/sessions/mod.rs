@@ -9,6 +9,7 @@
 //! | `registry.rs` | the `Sessions` object of a user |
 //! | `registry/authentication.rs` | the time at which the user last authenticated |
 //! | `registry/backchannel.rs` | ends sessions for upstream |
+//! | `registry/devices.rs` | recognizes the devices with which the user has signed in |
 //! | `registry/ends.rs` | ends a user's sessions |
 //! | `registry/profile.rs` | the object's copy of the user's name and e-mail address |
 //! | `registry/tables.rs` | the object's tables and their migrations |

@@ -14,6 +14,7 @@
 
 mod authentication;
 mod backchannel;
+mod devices;
 mod ends;
 mod profile;
 mod tables;
@@ -105,6 +106,8 @@ pub enum Reply {
     Named(Box<Reply>, Option<Profile>),
     /// The logout token was used before.
     AlreadyUsed,
+    /// A session was opened, on a device with which the user has not signed in before.
+    OpenedOnNewDevice,
 }
 
 /// What the registry knows of a live session.
@@ -150,6 +153,8 @@ pub struct Session {
     pub authenticated_at: Timestamp,
     /// The approximate place of the client when the session was opened, such as `Berlin, DE`.
     pub place: Option<String>,
+    /// The device by which a later sign-in is recognized. Only for opening.
+    pub device: Option<String>,
 }
 
 impl Session {
@@ -165,6 +170,7 @@ impl Session {
             address: None,
             authenticated_at: now,
             place: None,
+            device: None,
         }
     }
 }
@@ -267,7 +273,10 @@ fn open(
             session.place.as_deref().into(),
         ],
     )?;
-    Ok(done(&opened))
+    match &session.device {
+        Some(device) if devices::record(store, device, now)? => Ok(Reply::OpenedOnNewDevice),
+        _ => Ok(done(&opened)),
+    }
 }
 
 /// Whether a check updates the time at which a session was last seen.
@@ -338,6 +347,7 @@ fn apply(store: &impl Store, new: &UserStatus, now: Timestamp) -> Result<(), Sto
     if !new.active {
         ends::delete(store, "1", &[], now)?;
         store.run("DELETE FROM profile", &[])?;
+        store.run("DELETE FROM devices", &[])?;
     }
     Ok(())
 }
@@ -360,6 +370,7 @@ fn session(row: &SqlRow) -> Result<Session, StoreError> {
         address: row.optional_text(5)?,
         authenticated_at: Timestamp(row.integer(6)?),
         place: row.optional_text(7)?,
+        device: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The tables of a user's registry, and their migrations.
 
-use super::{backchannel, ends, profile};
+use super::{backchannel, devices, ends, profile};
 use crate::{
     identity::ended,
     platform::store::{Migration, Store, StoreError, add_column, run_all},
@@ -8,7 +8,7 @@ use crate::{
 
 /// The migrations, in order.
 pub(super) const MIGRATIONS: &[Migration] =
-    &[|store| run_all(store, FIRST), add_authentication_time, add_place_and_logout_tokens];
+    &[|store| run_all(store, FIRST), add_authentication_time, add_place_and_logout_tokens, add_devices];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS standing (
@@ -31,4 +31,9 @@ fn add_authentication_time(store: &dyn Store) -> Result<(), StoreError> {
 fn add_place_and_logout_tokens(store: &dyn Store) -> Result<(), StoreError> {
     add_column(store, "sessions", "place", "TEXT")?;
     run_all(store, &[backchannel::TABLE])
+}
+
+/// Adds the devices with which the user has signed in.
+fn add_devices(store: &dyn Store) -> Result<(), StoreError> {
+    run_all(store, &[devices::TABLE])
 }

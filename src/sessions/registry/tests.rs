@@ -346,3 +346,28 @@ fn accepts_a_logout_token_once() {
     let rows = registry.0.run("SELECT id FROM logout_tokens", &[]).expect("rows");
     assert_eq!(rows.len(), 1, "an expired token is forgotten");
 }
+
+#[test]
+fn recognizes_the_devices_of_a_user() {
+    let registry = Registry::new();
+    let mut number = 0;
+    let mut open = |at: i64, device: &str| {
+        number += 1;
+        let device = Some(device.to_owned());
+        let session = Session { device, ..session(at, &format!("s{number}")) };
+        registry.at(at, Command::Open(status(Role::User, true, 1), session)) == Reply::OpenedOnNewDevice
+    };
+    assert!(!open(0, "Firefox on Windows, DE"), "the first sign-in is not told");
+    assert!(!open(1, "Firefox on Windows, DE"));
+    assert!(open(2, "Firefox on Windows, FR"));
+    assert!(open(3, "Chrome on Android, DE"));
+    assert!(!open(4, "Firefox on Windows, FR"));
+    for other in 0..50 {
+        assert!(open(10 + other, &format!("{other}")));
+    }
+    assert!(open(100, "Firefox on Windows, DE"), "it was forgotten");
+    let rows = registry.0.run("SELECT name FROM devices", &[]).expect("rows");
+    assert_eq!(rows.len(), 50);
+    registry.at(101, Command::Apply(status(Role::User, false, 2)));
+    assert!(registry.0.run("SELECT name FROM devices", &[]).expect("rows").is_empty(), "a disabled user");
+}
