@@ -306,7 +306,7 @@ export const CODES = [
     "invalid_body",
     (operation) =>
       operation.body !== undefined ||
-      ["limit", "day", "ids"].some((name) => hasParameter(name)(operation)),
+      ["all", "limit", "day", "ids"].some((name) => hasParameter(name)(operation)),
   ],
   [400, "invalid_token", hasId("invites.redeem")],
   [400, "idempotency_key_invalid", hasParameter("Idempotency-Key")],
