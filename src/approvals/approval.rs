@@ -122,7 +122,7 @@ pub fn is_required(rule: &Rule, admission: &Admission) -> bool {
 pub fn check_eligible(rule: &Rule, request: &Request<'_>, admission: &Admission) -> Result<(), Rejection> {
     let principal = admission.principal().ok_or(Rejection::ForbiddenKind)?;
     // The gateway cannot tell which machine acts beside a person, or which data a WebSocket will carry.
-    if (principal.is_human() && admission.has_machine_beside()) || request.is_upgrade() {
+    if (principal.is_human() && admission.may_have_machine_credential()) || request.is_upgrade() {
         return Err(Rejection::ForbiddenHumanOnly);
     }
     // Don't call another principal's object: that would create the object if it does not exist.

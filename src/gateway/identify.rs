@@ -121,7 +121,7 @@ pub async fn identify<E: Effects>(
                     return Ok(Identity {
                         principal,
                         scope: None,
-                        machine_beside: false,
+                        may_have_machine_credential: false,
                         as_of,
                         authenticated_at: None,
                     });
@@ -140,12 +140,12 @@ pub async fn identify<E: Effects>(
         SessionStatus::Anonymous => Err(Reason::NoCredential),
     };
     let Some(value) = request.bearer().filter(|_| freshness != Freshness::NotNeeded) else {
-        let machine_beside = request.has_several_credentials();
-        return Ok(Identity { principal, scope: None, machine_beside, as_of: meta.now, authenticated_at });
+        let may_have_machine_credential = request.has_several_credentials();
+        return Ok(Identity { principal, scope: None, may_have_machine_credential, as_of: meta.now, authenticated_at });
     };
     let kind = config.tokens.kinds.iter().find(|kind| value.starts_with(&kind.prefix));
     // Of several credentials, one may belong to a machine.
-    let machine_beside =
+    let may_have_machine_credential =
         request.has_several_credentials() || kind.is_some_and(|kind| kind.source.is_machine());
     // A valid session takes precedence over a token, and a token over an invalid cookie.
     let mut scope = None;
@@ -161,7 +161,7 @@ pub async fn identify<E: Effects>(
         (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
         (known, _) => known,
     };
-    Ok(Identity { principal, scope, machine_beside, as_of: meta.now, authenticated_at })
+    Ok(Identity { principal, scope, may_have_machine_credential, as_of: meta.now, authenticated_at })
 }
 
 /// The principal for whom a token acts, and the scope of the token.

@@ -35,7 +35,7 @@ use crate::{
 pub struct Admission {
     principal: Option<Principal>,
     scope: Option<TokenScope>,
-    machine_beside: bool,
+    may_have_machine_credential: bool,
     checked_at: Timestamp,
 }
 
@@ -47,7 +47,7 @@ pub struct Identity {
     /// The scope of the token, if a token identifies the principal and has a scope.
     pub scope: Option<TokenScope>,
     /// Whether the request has a machine's bearer token, or several credentials, of which one may be a machine's.
-    pub machine_beside: bool,
+    pub may_have_machine_credential: bool,
     /// When the stores were read.
     pub as_of: Timestamp,
     /// When the user of the session last authenticated, if the registry was asked.
@@ -70,7 +70,7 @@ impl Admission {
     /// Returns whether a person acts for themselves, without a machine credential in the request.
     #[must_use]
     pub fn is_by_a_person(&self) -> bool {
-        self.principal.as_ref().is_some_and(Principal::is_human) && !self.machine_beside
+        self.principal.as_ref().is_some_and(Principal::is_human) && !self.may_have_machine_credential
     }
 
     /// Returns when the principal was checked.
@@ -79,10 +79,10 @@ impl Admission {
         self.checked_at
     }
 
-    /// Returns whether the request has, or may have, a machine credential (see [`Identity::machine_beside`]).
+    /// Returns whether the request has, or may have, a machine credential (see [`Identity::may_have_machine_credential`]).
     #[must_use]
-    pub fn has_machine_beside(&self) -> bool {
-        self.machine_beside
+    pub fn may_have_machine_credential(&self) -> bool {
+        self.may_have_machine_credential
     }
 }
 
@@ -100,21 +100,21 @@ pub fn admit(
     identity: Identity,
     ownership: Ownership,
 ) -> Result<Admission, Rejection> {
-    let Identity { principal, scope, machine_beside, as_of: checked_at, authenticated_at } = identity;
+    let Identity { principal, scope, may_have_machine_credential, as_of: checked_at, authenticated_at } = identity;
     let access = rule.access;
     let principal = match (access, principal) {
         (Access::Public, _) | (Access::Optional, Err(_)) => {
-            return Ok(Admission { principal: None, scope: None, machine_beside, checked_at });
+            return Ok(Admission { principal: None, scope: None, may_have_machine_credential, checked_at });
         }
         (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
         (_, Ok(principal)) => principal,
     };
-    if let Some(rejection) = rejection(access, &principal, machine_beside, ownership) {
+    if let Some(rejection) = rejection(access, &principal, may_have_machine_credential, ownership) {
         return Err(rejection);
     }
     // Last, so that a person is asked to authenticate only for what they may do.
     step_up::check(rule.recent, &principal, authenticated_at, checked_at)?;
-    Ok(Admission { principal: Some(principal), scope, machine_beside, checked_at })
+    Ok(Admission { principal: Some(principal), scope, may_have_machine_credential, checked_at })
 }
 
 /// Checks whether a principal may use a rule, if the entity that the rule guards is theirs, and if a user with a session
@@ -129,18 +129,18 @@ pub fn may_use(rule: &Rule, principal: &Principal) -> bool {
 fn rejection(
     access: Access,
     principal: &Principal,
-    machine_beside: bool,
+    may_have_machine_credential: bool,
     ownership: Ownership,
 ) -> Option<Rejection> {
     let is_user = matches!(principal.who, Who::User { .. });
     match access {
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
-        Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
+        Access::Human => (!principal.is_human() || may_have_machine_credential).then_some(Rejection::ForbiddenHumanOnly),
         Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
         Access::Admin | Access::AdminInPerson | Access::UserInPerson | Access::Owner if !is_user => {
             Some(Rejection::ForbiddenKind)
         }
-        Access::AdminInPerson | Access::UserInPerson if !principal.is_human() || machine_beside => {
+        Access::AdminInPerson | Access::UserInPerson if !principal.is_human() || may_have_machine_credential => {
             Some(Rejection::ForbiddenHumanOnly)
         }
         Access::Public | Access::Optional | Access::Authenticated | Access::UserInPerson => None,
