@@ -10,9 +10,8 @@ use super::RequestContext;
 use crate::{
     config::Config,
     gateway::{
-        claim,
         endpoints::{self, Call},
-        explain,
+        explain, request_claim,
     },
     guards::{limits::LimitBy, policy::WithHooks},
     http::{path::CanonicalPath, problem::Rejection, reply::EarlyResponse, request::Request},
@@ -136,7 +135,7 @@ pub async fn run<E: Effects + WithHooks>(
     let (principal, mut stopped, mut status) = (cx.facts.principal.clone(), None, None);
     match outcome {
         Ok(admitted) => {
-            let checked = claim::check_in_dry_run(admitted.rule, request)
+            let checked = request_claim::check_in_dry_run(admitted.rule, request)
                 .map_err(|rejection| (Step::Claim, rejection))
                 .and_then(|()| {
                     endpoints::check_in_dry_run(admitted.rule)
@@ -239,7 +238,7 @@ fn outcome_of(
         Step::Policy => rule.policy.is_some(),
         Step::Confirmation => rule.confirm == Confirm::Human,
         Step::Audit => rule.audit != Audit::Off,
-        Step::Claim => claim::is_needed(rule, request),
+        Step::Claim => request_claim::is_needed(rule, request),
     };
     let assumed = match step {
         Step::Claim => true,

@@ -141,7 +141,13 @@ pub async fn identify<E: Effects>(
     };
     let Some(value) = request.bearer().filter(|_| freshness != Freshness::NotNeeded) else {
         let may_have_machine_credential = request.has_several_credentials();
-        return Ok(Identity { principal, scope: None, may_have_machine_credential, as_of: meta.now, authenticated_at });
+        return Ok(Identity {
+            principal,
+            scope: None,
+            may_have_machine_credential,
+            as_of: meta.now,
+            authenticated_at,
+        });
     };
     let kind = config.tokens.kinds.iter().find(|kind| value.starts_with(&kind.prefix));
     // Of several credentials, one may belong to a machine.

@@ -23,7 +23,7 @@ use crate::{
     },
     base::outline::outlined,
     config::Config,
-    gateway::claim,
+    gateway::request_claim,
     guards::{self, GuardBody},
     http::{body_field, problem::Rejection, reply::EarlyResponse, request::Request},
     idempotency::{Key, key_claim::KeyedBody},
@@ -134,9 +134,9 @@ pub async fn read<E: Effects>(
     let wanted = Wanted {
         bot_token: guards::field_to_read(&config.guards, rule, request),
         preview,
-        sha256: !preview && claim::has_key(rule, request),
+        sha256: !preview && request_claim::has_key_in_headers(rule, request),
         return_field: guards::return_field_to_read(rule, request),
-        key: claim::key_to_read(rule, request),
+        key: request_claim::policy_for_key_in_body(rule, request),
     };
     if wanted.is_nothing() || effects.as_dry_run().is_some() {
         return Ok(Intake { body: Body::default(), admission: AdmissionState::Valid(admission) });

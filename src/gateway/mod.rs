@@ -10,14 +10,13 @@
 //! | `authorize.rs` | steps 7 and 8, which run again after a body was read |
 //! | `identify.rs` | step 7: the session cookie, then the bearer token |
 //! | `intake.rs` | reads what later steps need of a body that goes to upstream |
-//! | `claim.rs` | step 11: of a key, or of a provider's event |
+//! | `request_claim.rs` | step 11: claims a request, by its key, or of a provider's event |
 //! | `endpoints.rs`, `endpoints/pages.rs` | step 12 for the built-in routes and for the pages of Vestibule |
 //! | `finish.rs` | step 13: cookies, caching, headers, the log line |
 //! | `dry_run.rs`, `explain.rs` | the same steps without side effects; `POST /api/explain` |
 //! | `maintenance.rs` | the work at a tick of the cron trigger |
 
 mod authorize;
-pub mod claim;
 pub mod dry_run;
 mod endpoints;
 pub mod explain;
@@ -25,10 +24,11 @@ mod finish;
 pub mod identify;
 pub mod intake;
 pub mod maintenance;
+pub mod request_claim;
 mod request_context;
 
 use self::request_context::{Admitted, DispatchOutcome, Matched, RequestContext};
-use self::{claim::RequestClaim, endpoints::pages};
+use self::{endpoints::pages, request_claim::RequestClaim};
 use crate::{
     accounts::{login, profile},
     approvals::approval,
@@ -136,10 +136,10 @@ impl<'a> RequestContext<'a> {
         // 11. claim: has this request run before?
         self.tracker.at(Step::Claim);
         let mut claimed = None;
-        if claim::is_needed(rule, request) {
+        if request_claim::is_needed(rule, request) {
             let routed = RoutedRequest { rule, forwarded: &self.forwarded, target: &self.target, meta };
             // Boxed, as below: most requests need no claim.
-            match outlined(claim::take(config, effects, routed, &admission, &body)).await? {
+            match outlined(request_claim::acquire(config, effects, routed, &admission, &body)).await? {
                 ClaimResult::NotNeeded => {}
                 // The approval has expired: it allows a replay, but no new run.
                 ClaimResult::Granted(granted) if approved.is_expired() => {

@@ -85,7 +85,7 @@ pub struct KeyedBody<'a> {
 ///
 /// # Errors
 /// [`EarlyResponse`] if the request cannot run now, or must not run again.
-pub async fn take<E: Effects>(
+pub async fn acquire<E: Effects>(
     cx: KeyContext<'_>,
     effects: &E,
     routed: RoutedRequest<'_>,

@@ -100,7 +100,8 @@ pub fn admit(
     identity: Identity,
     ownership: Ownership,
 ) -> Result<Admission, Rejection> {
-    let Identity { principal, scope, may_have_machine_credential, as_of: checked_at, authenticated_at } = identity;
+    let Identity { principal, scope, may_have_machine_credential, as_of: checked_at, authenticated_at } =
+        identity;
     let access = rule.access;
     let principal = match (access, principal) {
         (Access::Public, _) | (Access::Optional, Err(_)) => {
@@ -135,12 +136,16 @@ fn rejection(
     let is_user = matches!(principal.who, Who::User { .. });
     match access {
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
-        Access::Human => (!principal.is_human() || may_have_machine_credential).then_some(Rejection::ForbiddenHumanOnly),
+        Access::Human => {
+            (!principal.is_human() || may_have_machine_credential).then_some(Rejection::ForbiddenHumanOnly)
+        }
         Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
         Access::Admin | Access::AdminInPerson | Access::UserInPerson | Access::Owner if !is_user => {
             Some(Rejection::ForbiddenKind)
         }
-        Access::AdminInPerson | Access::UserInPerson if !principal.is_human() || may_have_machine_credential => {
+        Access::AdminInPerson | Access::UserInPerson
+            if !principal.is_human() || may_have_machine_credential =>
+        {
             Some(Rejection::ForbiddenHumanOnly)
         }
         Access::Public | Access::Optional | Access::Authenticated | Access::UserInPerson => None,

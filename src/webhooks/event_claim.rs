@@ -68,7 +68,7 @@ pub struct EventContext<'a> {
 ///
 /// # Errors
 /// [`EarlyResponse`] if the signature or the body is invalid, the event is in flight, or a store fails.
-pub async fn take<E: Effects>(
+pub async fn acquire<E: Effects>(
     cx: EventContext<'_>,
     effects: &E,
     routed: RoutedRequest<'_>,

@@ -29,12 +29,12 @@ use crate::{
 /// The claim under which a request runs: the granted claim, and the part of its kind.
 #[derive(Debug)]
 pub struct RequestClaim {
-    claimed: GrantedClaim,
-    kind: Kind,
+    granted: GrantedClaim,
+    kind: ClaimKind,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum ClaimKind {
     Key(KeyClaim),
     Event(EventClaim),
 }
@@ -48,12 +48,12 @@ pub fn is_needed(rule: &Rule, request: &Request<'_>) -> bool {
 /// Checks whether a request under a rule with `idempotency` has a valid key in its headers. The body's hash is then part
 /// of the claim. Always false for webhooks.
 #[must_use]
-pub fn has_key(rule: &Rule, request: &Request<'_>) -> bool {
+pub fn has_key_in_headers(rule: &Rule, request: &Request<'_>) -> bool {
     let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_needed(rule, request));
     policy.is_some_and(|policy| matches!(Key::read(&request.headers, &policy), Ok(Some(_))))
 }
 
-/// Runs the checks of [`take`] that need no store, for a dry run.
+/// Runs the checks of [`acquire`] that need no store, for a dry run.
 ///
 /// # Errors
 /// [`Rejection`] if the idempotency key is missing or invalid.
@@ -66,7 +66,7 @@ pub fn check_in_dry_run(rule: &Rule, request: &Request<'_>) -> Result<(), Reject
 
 /// Returns the rule's policy if the key may be in the body, and the request has no key in its headers.
 #[must_use]
-pub fn key_to_read(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
+pub fn policy_for_key_in_body(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
     let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_needed(rule, request))?;
     let is_in_body =
         policy.invocation_pointer.is_some() && matches!(Key::read(&request.headers, &policy), Ok(None));
@@ -77,7 +77,7 @@ pub fn key_to_read(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
 ///
 /// # Errors
 /// [`EarlyResponse`] if the request cannot run now, or must not run again.
-pub async fn take<E: Effects>(
+pub async fn acquire<E: Effects>(
     config: &Config,
     effects: &E,
     routed: RoutedRequest<'_>,
@@ -88,13 +88,13 @@ pub async fn take<E: Effects>(
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
         (Some(webhook), _) => {
             let cx = EventContext { site: &config.site, checkouts: &config.checkouts };
-            let taken = event_claim::take(cx, effects, routed, webhook).await?;
-            Ok(taken.map(|(claimed, event)| RequestClaim { claimed, kind: Kind::Event(event) }))
+            let result = event_claim::acquire(cx, effects, routed, webhook).await?;
+            Ok(result.map(|(granted, event)| RequestClaim { granted, kind: ClaimKind::Event(event) }))
         }
         (None, Some(policy)) => {
             let cx = KeyContext { settings: &config.idempotency, site: &config.site };
-            let taken = key_claim::take(cx, effects, routed, policy, admission, body.for_claim()).await?;
-            Ok(taken.map(|(claimed, key)| RequestClaim { claimed, kind: Kind::Key(key) }))
+            let result = key_claim::acquire(cx, effects, routed, policy, admission, body.for_claim()).await?;
+            Ok(result.map(|(granted, key)| RequestClaim { granted, kind: ClaimKind::Key(key) }))
         }
         (None, None) => Ok(ClaimResult::NotNeeded),
     }
@@ -105,8 +105,8 @@ impl RequestClaim {
     #[must_use]
     pub fn upstream_headers(&self) -> Vec<(&'static str, String)> {
         match &self.kind {
-            Kind::Key(key_claim) => key_claim.upstream_headers(),
-            Kind::Event(event) => event.upstream_headers(),
+            ClaimKind::Key(key_claim) => key_claim.upstream_headers(),
+            ClaimKind::Event(event) => event.upstream_headers(),
         }
     }
 
@@ -121,11 +121,13 @@ impl RequestClaim {
         response: Result<&UpstreamResponse<E::Response>, Fault>,
     ) -> Result<ClaimState, EarlyResponse> {
         match (&self.kind, response) {
-            (Kind::Key(key_claim), Ok(response)) => key_claim.settle(&self.claimed, effects, response).await,
+            (ClaimKind::Key(key_claim), Ok(response)) => {
+                key_claim.settle(&self.granted, effects, response).await
+            }
             // Whether the request ran is unknown: leave the claim until its lease ends.
-            (Kind::Key(_), Err(fault)) => Err(fault.into()),
-            (Kind::Event(_), response) => {
-                event_claim::settle(&self.claimed, effects, response).await.map_err(EarlyResponse::from)
+            (ClaimKind::Key(_), Err(fault)) => Err(fault.into()),
+            (ClaimKind::Event(_), response) => {
+                event_claim::settle(&self.granted, effects, response).await.map_err(EarlyResponse::from)
             }
         }
     }
@@ -139,13 +141,15 @@ impl RequestClaim {
     ) -> ClaimState {
         match (&self.kind, reply) {
             (_, Err(EarlyResponse::Failed(_))) => ClaimState::Unsettled,
-            (Kind::Key(key_claim), Ok(reply)) => key_claim.settle_reply(&self.claimed, effects, reply).await,
-            (Kind::Event(_), _) | (_, Err(_)) => self.claimed.release(effects).await,
+            (ClaimKind::Key(key_claim), Ok(reply)) => {
+                key_claim.settle_reply(&self.granted, effects, reply).await
+            }
+            (ClaimKind::Event(_), _) | (_, Err(_)) => self.granted.release(effects).await,
         }
     }
 
     /// Releases a claim under which nothing ran.
     pub async fn release<E: Effects>(&self, effects: &E) {
-        self.claimed.release(effects).await;
+        self.granted.release(effects).await;
     }
 }
