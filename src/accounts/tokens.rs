@@ -31,22 +31,22 @@ pub(super) fn put(
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     tokens::sweep(store, Timestamp(now.0.saturating_sub(EXPIRED_LISTED)))?;
-    if let Some(maker) = &token.made_by_token {
+    if let Some(parent) = &token.made_by_token {
         let select = format!("SELECT {}, hash FROM tokens WHERE hash = ?", tokens::COLUMNS);
-        let rows = store.run(&select, &[maker.into()])?;
-        let maker = rows.first().map(read_token).transpose()?.map(|(_, maker)| maker);
-        let outlives = |maker: &Token| match (maker.expires_at, token.expires_at) {
-            (Some(maker_end), Some(token_end)) => token_end > maker_end,
+        let rows = store.run(&select, &[parent.into()])?;
+        let parent = rows.first().map(read_token).transpose()?.map(|(_, parent)| parent);
+        let outlives = |parent: &Token| match (parent.expires_at, token.expires_at) {
+            (Some(parent_end), Some(child_end)) => child_end > parent_end,
             (Some(_), None) => true,
             (None, _) => false,
         };
-        let may_make = |maker: &Token| {
-            maker.owner == token.owner
-                && maker.is_live(now)
-                && !outlives(maker)
-                && token_scope::may_make(maker.scope.as_ref(), token.scope.as_ref())
+        let may_be_parent = |parent: &Token| {
+            parent.owner == token.owner
+                && parent.is_live(now)
+                && !outlives(parent)
+                && token_scope::allows_child(parent.scope.as_ref(), token.scope.as_ref())
         };
-        if !maker.is_some_and(|maker| may_make(&maker)) {
+        if !parent.is_some_and(|parent| may_be_parent(&parent)) {
             return Ok(Reply::NotFound);
         }
     }
@@ -87,7 +87,7 @@ pub(super) fn seed(store: &impl Store, hash: &str, new: Token) -> Result<Reply, 
     })
 }
 
-/// Revokes a token, and deletes the tokens that it made: they are valid only while their maker is valid.
+/// Revokes a token, and deletes the tokens that it made: they are valid only while their parent is valid.
 pub(super) fn revoke(store: &impl Store, id: &str, now: Timestamp) -> Result<(), StoreError> {
     store.run(
         "DELETE FROM tokens WHERE made_by_token = (SELECT hash FROM tokens WHERE id = ?)",

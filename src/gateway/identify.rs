@@ -211,8 +211,8 @@ impl<E: Effects> Lookup<'_, E> {
         if token.expires_at.is_some_and(|end| end <= meta.now) {
             return Ok(Err(Reason::TokenExpired));
         }
-        if let Some(maker) = &token.made_by_token
-            && !self.still_delegates(maker).await?
+        if let Some(parent) = &token.made_by_token
+            && !self.still_delegates(parent).await?
         {
             return Ok(Err(Reason::TokenRevoked));
         }
@@ -237,23 +237,23 @@ impl<E: Effects> Lookup<'_, E> {
     }
 
     /// Checks whether the token that made another token is still valid, and its kind may still make tokens.
-    async fn still_delegates(&self, maker: &str) -> Result<bool, Fault> {
+    async fn still_delegates(&self, parent: &str) -> Result<bool, Fault> {
         let Self { config, effects, ttl, meta, .. } = *self;
         let cache = effects.memory().of::<TokenCache>();
         let cache = &cache.0;
-        let mut found = cache.find(maker, meta.milliseconds, ttl);
+        let mut found = cache.find(parent, meta.milliseconds, ttl);
         if found.is_none() {
-            let hash = Hash(maker.to_owned());
+            let hash = Hash(parent.to_owned());
             found =
                 effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
-            if let Some(maker) = &found {
-                cache.put(hash.0, maker.clone(), meta.milliseconds);
+            if let Some(parent) = &found {
+                cache.put(hash.0, parent.clone(), meta.milliseconds);
             }
         }
-        let may_make = |maker: &Token| {
-            config.tokens.kinds.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate)
+        let may_be_parent = |parent: &Token| {
+            config.tokens.kinds.iter().any(|kind| kind.prefix == parent.prefix && kind.delegate)
         };
-        Ok(found.is_some_and(|maker| maker.is_live(meta.now) && may_make(&maker)))
+        Ok(found.is_some_and(|parent| parent.is_live(meta.now) && may_be_parent(&parent)))
     }
 
     /// Returns a token from this isolate's cache, or else from its object.

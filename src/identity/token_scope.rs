@@ -9,7 +9,7 @@
 //!    valid one is outside of every scope with `addresses`.
 //! 6. [`check`] runs before the access check. A public rule uses no credential, so it skips the check. A few built-in
 //!    routes are for any scope (`BuiltInRoute::for_any_scope`).
-//! 7. A token that another token makes has at most the scope of its maker ([`TokenScope::within`]).
+//! 7. A token that another token makes has at most the scope of its parent ([`TokenScope::narrowed_to`]).
 
 use std::net::IpAddr;
 
@@ -65,7 +65,7 @@ pub fn check(scope: Option<&TokenScope>, rule: &Rule, request: &Request<'_>) -> 
 impl TokenScope {
     /// Returns whether the scope limits nothing.
     #[must_use]
-    pub fn is_everything(&self) -> bool {
+    pub fn is_unlimited(&self) -> bool {
         let Self { operations, methods, addresses } = self;
         operations.is_none() && methods.is_none() && addresses.is_none()
     }
@@ -74,14 +74,14 @@ impl TokenScope {
     #[must_use]
     pub fn allows_operation(&self, operation: Option<&str>) -> bool {
         let Some(patterns) = &self.operations else { return true };
-        operation.is_some_and(|operation| patterns.iter().any(|pattern| covers_operation(pattern, operation)))
+        operation.is_some_and(|operation| patterns.iter().any(|pattern| pattern_covers(pattern, operation)))
     }
 
     /// Checks whether the scope has a method.
     #[must_use]
     pub fn allows_method(&self, method: &str) -> bool {
         let Some(methods) = &self.methods else { return true };
-        methods.iter().any(|allowed| covers_method(allowed, method))
+        methods.iter().any(|allowed| method_covers(allowed, method))
     }
 
     /// Checks whether the scope has an address. `None` is a request without a valid address.
@@ -94,46 +94,46 @@ impl TokenScope {
         ranges.iter().filter_map(|range| AddressRange::parse(range)).any(|range| range.covers(address))
     }
 
-    /// Fills each missing part with the maker's part, and fails if a present part exceeds the maker's.
+    /// Fills each missing part with the parent's part, and fails if a present part exceeds the parent's.
     ///
     /// # Errors
-    /// The first part in which this scope has more than the maker's.
-    pub fn within(self, maker: &Self) -> Result<Self, OutOfScope> {
+    /// The first part in which this scope has more than the parent's.
+    pub fn narrowed_to(self, parent: &Self) -> Result<Self, OutOfScope> {
         Ok(Self {
-            operations: narrow(self.operations, maker.operations.as_deref(), covers_operation)
-                .map_err(|MoreThanMaker| OutOfScope::Operation)?,
-            methods: narrow(self.methods, maker.methods.as_deref(), covers_method)
-                .map_err(|MoreThanMaker| OutOfScope::Method)?,
-            addresses: narrow(self.addresses, maker.addresses.as_deref(), covers_range)
-                .map_err(|MoreThanMaker| OutOfScope::Address)?,
+            operations: narrow(self.operations, parent.operations.as_deref(), pattern_covers)
+                .map_err(|ExceedsParent| OutOfScope::Operation)?,
+            methods: narrow(self.methods, parent.methods.as_deref(), method_covers)
+                .map_err(|ExceedsParent| OutOfScope::Method)?,
+            addresses: narrow(self.addresses, parent.addresses.as_deref(), range_covers)
+                .map_err(|ExceedsParent| OutOfScope::Address)?,
         })
     }
 }
 
 /// Returns whether a token of one scope may make a token of another. `None` limits nothing.
 #[must_use]
-pub fn may_make(maker: Option<&TokenScope>, made: Option<&TokenScope>) -> bool {
-    let Some(maker) = maker else { return true };
-    made.is_some_and(|made| made.clone().within(maker).is_ok_and(|narrowed| narrowed == *made))
+pub fn allows_child(parent: Option<&TokenScope>, child: Option<&TokenScope>) -> bool {
+    let Some(parent) = parent else { return true };
+    child.is_some_and(|child| child.clone().narrowed_to(parent).is_ok_and(|narrowed| narrowed == *child))
 }
 
-/// A part of a scope has an item that the same part of its maker's scope does not cover.
-struct MoreThanMaker;
+/// A part of a scope has an item that the same part of its parent's scope does not cover.
+struct ExceedsParent;
 
-/// Returns the items of one part, or the maker's if there are none.
+/// Returns the items of one part, or the parent's if there are none.
 fn narrow(
     items: Option<Vec<String>>,
-    maker: Option<&[String]>,
+    parent: Option<&[String]>,
     covers: impl Fn(&str, &str) -> bool,
-) -> Result<Option<Vec<String>>, MoreThanMaker> {
-    let Some(maker) = maker else { return Ok(items) };
-    let Some(items) = items else { return Ok(Some(maker.to_vec())) };
-    let is_covered = |item: &String| maker.iter().any(|allowed| covers(allowed, item));
-    if items.iter().all(is_covered) { Ok(Some(items)) } else { Err(MoreThanMaker) }
+) -> Result<Option<Vec<String>>, ExceedsParent> {
+    let Some(parent) = parent else { return Ok(items) };
+    let Some(items) = items else { return Ok(Some(parent.to_vec())) };
+    let is_covered = |item: &String| parent.iter().any(|allowed| covers(allowed, item));
+    if items.iter().all(is_covered) { Ok(Some(items)) } else { Err(ExceedsParent) }
 }
 
 /// Checks that a pattern covers another one: it matches each name that the other one matches. A name matches only itself.
-fn covers_operation(pattern: &str, other: &str) -> bool {
+fn pattern_covers(pattern: &str, other: &str) -> bool {
     match pattern.strip_suffix('*') {
         // The prefix ends with its dot, or is empty.
         Some(prefix) => other.len() > prefix.len() && other.starts_with(prefix),
@@ -141,11 +141,11 @@ fn covers_operation(pattern: &str, other: &str) -> bool {
     }
 }
 
-fn covers_method(allowed: &str, method: &str) -> bool {
+fn method_covers(allowed: &str, method: &str) -> bool {
     allowed == method || (allowed == "GET" && method == "HEAD")
 }
 
-fn covers_range(allowed: &str, other: &str) -> bool {
+fn range_covers(allowed: &str, other: &str) -> bool {
     let (Some(allowed), Some(other)) = (AddressRange::parse(allowed), AddressRange::parse(other)) else {
         return false;
     };

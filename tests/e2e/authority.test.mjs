@@ -534,7 +534,7 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
     assert.equal((await use(token)).text, "ok");
   });
 
-  test("a token that only admins make is not created if its maker is demoted meanwhile", async () => {
+  test("a token that only admins make is not created if its owner is demoted meanwhile", async () => {
     const ownGateway = await openGateway({
       variables: { ...ACCOUNTS, HOLD: holdServer.origin, TOKEN_MAKERS: "admins" },
       wrapperModules: { "entry.mjs": ENTRY },

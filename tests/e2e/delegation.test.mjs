@@ -126,7 +126,7 @@ describe("a personal token", () => {
 });
 
 describe("a token that was made by a token", () => {
-  test("is revoked with its maker, in every isolate, and no longer listed", async () => {
+  test("is revoked with its parent, in every isolate, and no longer listed", async () => {
     const parent = await people.createToken(ada, "mul_");
     const [first, second] = [await createdToken(parent), await createdToken(parent)];
     const unrelated = await createdToken(await people.createToken(ada, "mul_"));

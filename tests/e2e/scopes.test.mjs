@@ -277,7 +277,7 @@ describe("tokens that make tokens", () => {
   const TASK = { prefix: "mat_", taskId: "task_1", expiresIn: "1h" };
   const MAKES = ["vestibule.tokens.create", "orders.*"];
 
-  test("a made token gets the scope of its maker, or a part of it", async () => {
+  test("a child token gets the scope of its parent, or a part of it", async () => {
     const maker = await created(ada, { operations: MAKES, methods: ["GET", "POST"] });
     const same = await created(maker, TASK);
     assert.deepEqual([same.operations, same.methods], [MAKES, ["GET", "POST"]]);

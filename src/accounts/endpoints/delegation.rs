@@ -25,9 +25,9 @@ use crate::{
 const LIFETIME: Duration = Duration::from_hours(24);
 
 /// Checks that the requesting token may make tokens.
-pub(super) fn check_maker(call: Call<'_>) -> Result<(), Rejection> {
-    let may_make = requesting_kind(call).is_some_and(|kind| kind.delegate && !kind.source.is_machine());
-    if may_make { Ok(()) } else { Err(Rejection::ForbiddenHumanOnly) }
+pub(super) fn check_parent(call: Call<'_>) -> Result<(), Rejection> {
+    let may_delegate = requesting_kind(call).is_some_and(|kind| kind.delegate && !kind.source.is_machine());
+    if may_delegate { Ok(()) } else { Err(Rejection::ForbiddenHumanOnly) }
 }
 
 /// Checks the kind and the task of the token to be made.
@@ -40,11 +40,11 @@ pub(super) fn check_kind(kind: &Kind, form: &Form) -> Result<(), Rejection> {
 }
 
 /// Returns the hash and the current record of the requesting token. Rejects a token that is no longer live.
-pub(super) async fn maker<E: Effects>(call: Call<'_>, effects: &E) -> Result<(Hash, Token), EarlyResponse> {
+pub(super) async fn parent<E: Effects>(call: Call<'_>, effects: &E) -> Result<(Hash, Token), EarlyResponse> {
     let hash = Hash::of(call.request.bearer().ok_or(Rejection::ForbiddenHumanOnly)?);
     let found = effects.call_object::<Tokens>(hash.object(), &Command::Find(hash.0.clone())).await?;
-    let maker = found.filter(|token| token.is_live(call.meta.now)).ok_or(MAKER_REVOKED)?;
-    Ok((hash, maker))
+    let parent = found.filter(|token| token.is_live(call.meta.now)).ok_or(PARENT_REVOKED)?;
+    Ok((hash, parent))
 }
 
 /// Returns the default expiry of a token that is made by a token, which the operator may limit.
@@ -52,29 +52,29 @@ pub(super) fn default_expiry(max_expiry: Option<MaxExpiry>, now: Timestamp) -> T
     now.plus(max_expiry.map_or(LIFETIME, |max| max.lifetime.min(LIFETIME)))
 }
 
-/// Returns the expiry of a token that is made by a token: the requested expiry, but not after the maker's.
-pub(super) fn capped_expiry(requested: Timestamp, maker: &Token) -> Timestamp {
-    maker.expires_at.map_or(requested, |end| end.min(requested))
+/// Returns the expiry of a token that is made by a token: the requested expiry, but not after the parent's.
+pub(super) fn capped_expiry(requested: Timestamp, parent: &Token) -> Timestamp {
+    parent.expires_at.map_or(requested, |end| end.min(requested))
 }
 
-/// Returns the scope of a token that is made by a token: the requested scope, within the maker's.
+/// Returns the scope of a token that is made by a token: the requested scope, within the parent's.
 ///
 /// # Errors
-/// [`Rejection::ForbiddenScope`]: the requested scope has more than the maker's.
+/// [`Rejection::ForbiddenScope`]: the requested scope has more than the parent's.
 pub(super) fn capped_scope(
     requested: Option<TokenScope>,
-    maker: &Token,
+    parent: &Token,
 ) -> Result<Option<TokenScope>, Rejection> {
-    match &maker.scope {
+    match &parent.scope {
         None => Ok(requested),
         Some(scope) => {
-            requested.unwrap_or_default().within(scope).map(Some).map_err(Rejection::ForbiddenScope)
+            requested.unwrap_or_default().narrowed_to(scope).map(Some).map_err(Rejection::ForbiddenScope)
         }
     }
 }
 
 /// The rejection if the requesting token was revoked in the meantime.
-pub(super) const MAKER_REVOKED: Rejection = Rejection::Unauthorized(Reason::TokenRevoked);
+pub(super) const PARENT_REVOKED: Rejection = Rejection::Unauthorized(Reason::TokenRevoked);
 
 /// Returns the kind of the request's bearer token.
 fn requesting_kind(call: Call<'_>) -> Option<&Kind> {

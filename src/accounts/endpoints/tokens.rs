@@ -29,7 +29,7 @@ pub(super) fn check_create(call: Call<'_>) -> Result<(), Rejection> {
     let principal = call.principal()?;
     let is_by_token = principal.session_id().is_none();
     if is_by_token {
-        delegation::check_maker(call)?;
+        delegation::check_parent(call)?;
     }
     let form = call.form(MEMBERS)?;
     let kind = kind(call, &form)?;
@@ -60,11 +60,11 @@ pub(super) async fn create<E: Effects>(
     };
     let max_expiry = call.cx.tokens.max_expiry;
     let (mut expires_at, mut scope) = (form.until("expiresIn", call.meta.now)?, scope(&form)?);
-    let maker = match call.principal()?.session_id() {
+    let parent = match call.principal()?.session_id() {
         Some(_) => None,
-        None => Some(delegation::maker(call, effects).await?),
+        None => Some(delegation::parent(call, effects).await?),
     };
-    if maker.is_some() {
+    if parent.is_some() {
         expires_at = expires_at.or_else(|| Some(delegation::default_expiry(max_expiry, call.meta.now)));
     }
     if let Some(max) = max_expiry {
@@ -72,9 +72,9 @@ pub(super) async fn create<E: Effects>(
         let is_allowed = expires_at.is_some_and(|end| end <= latest);
         is_allowed.then_some(()).ok_or(Rejection::InvalidBody("expiresIn", max.detail))?;
     }
-    if let Some((_, maker)) = &maker {
-        expires_at = expires_at.map(|end| delegation::capped_expiry(end, maker));
-        scope = delegation::capped_scope(scope, maker)?;
+    if let Some((_, parent)) = &parent {
+        expires_at = expires_at.map(|end| delegation::capped_expiry(end, parent));
+        scope = delegation::capped_scope(scope, parent)?;
     }
     let token = Token {
         id: effects.new_id("tok_"),
@@ -87,7 +87,7 @@ pub(super) async fn create<E: Effects>(
         expires_at,
         revoked_at: None,
         last_used_at: None,
-        made_by_token: maker.as_ref().map(|(hash, _)| hash.0.clone()),
+        made_by_token: parent.as_ref().map(|(hash, _)| hash.0.clone()),
         takeovers: 0,
         scope,
     };
@@ -101,13 +101,13 @@ pub(super) async fn create<E: Effects>(
     };
     match write(call, effects, command).await? {
         accounts::Reply::Done(true) => {}
-        accounts::Reply::NotFound => return Err(delegation::MAKER_REVOKED.into()),
+        accounts::Reply::NotFound => return Err(delegation::PARENT_REVOKED.into()),
         _ => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::TokenLimit).into()),
     }
     effects
         .call_object::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone()))
         .await?;
-    let by = maker.map(|(_, maker)| format!(" by {}", maker.id)).unwrap_or_default();
+    let by = parent.map(|(_, parent)| format!(" by {}", parent.id)).unwrap_or_default();
     let detail = format!("{} {}{by}", token.prefix, token.id);
     let created = json(201, &CreatedToken { plaintext: &value, token: TokenView::of(&token) });
     Ok(EndpointResponse::from(created).with_detail(detail))
@@ -241,7 +241,7 @@ fn scope(form: &Form) -> Result<Option<TokenScope>, Rejection> {
         methods: part("methods", METHODS, token_scope::is_method)?,
         addresses: part("addresses", ADDRESSES, token_scope::is_address_range)?,
     };
-    Ok((!scope.is_everything()).then_some(scope))
+    Ok((!scope.is_unlimited()).then_some(scope))
 }
 
 const MEMBERS: &[&str] =

@@ -26,27 +26,27 @@ fn send(store: &Sqlite, seconds: i64, command: Command) -> Reply {
     store.handle::<Accounts>(&command, at(seconds)).expect("a reply")
 }
 
-/// Makes a token for a user; `maker` is the id of the token that makes it.
+/// Makes a token for a user; `parent` is the id of the token that makes it.
 fn make(
     store: &Sqlite,
     seconds: i64,
     id: &str,
     owner: &str,
     ends: Option<i64>,
-    maker: Option<&str>,
+    parent: Option<&str>,
 ) -> Reply {
-    make_scoped(store, seconds, id, owner, Lifetime { ends, maker, scope: None })
+    make_scoped(store, seconds, id, owner, Lifetime { ends, parent, scope: None })
 }
 
 /// What limits a token: its expiry, the token that makes it, and its scope.
 struct Lifetime<'a> {
     ends: Option<i64>,
-    maker: Option<&'a str>,
+    parent: Option<&'a str>,
     scope: Option<TokenScope>,
 }
 
 fn make_scoped(store: &Sqlite, seconds: i64, id: &str, owner: &str, lifetime: Lifetime<'_>) -> Reply {
-    let Lifetime { ends, maker, scope } = lifetime;
+    let Lifetime { ends, parent, scope } = lifetime;
     let token = Token {
         id: id.into(),
         name: "x".into(),
@@ -58,7 +58,7 @@ fn make_scoped(store: &Sqlite, seconds: i64, id: &str, owner: &str, lifetime: Li
         expires_at: ends.map(at),
         revoked_at: None,
         last_used_at: None,
-        made_by_token: maker.map(|id| format!("hash of {id}")),
+        made_by_token: parent.map(|id| format!("hash of {id}")),
         takeovers: 0,
         scope,
     };
@@ -92,31 +92,31 @@ fn counts_only_live_tokens_and_deletes_expired_ones() {
 }
 
 #[test]
-fn limits_a_token_to_the_owner_and_expiry_of_its_maker() {
+fn limits_a_token_to_the_owner_and_expiry_of_its_parent() {
     let store = accounts();
-    make(&store, 0, "maker", "ada", Some(100), None);
+    make(&store, 0, "parent", "ada", Some(100), None);
     make(&store, 0, "endless", "ada", None, None);
-    for (id, owner, ends, maker, want) in [
-        ("a", "ada", Some(100), "maker", Reply::Done(true)),
-        ("b", "ada", Some(50), "maker", Reply::Done(true)),
-        ("c", "ada", Some(101), "maker", Reply::NotFound),
-        ("d", "ada", None, "maker", Reply::NotFound),
-        ("e", "bob", Some(50), "maker", Reply::NotFound),
+    for (id, owner, ends, parent, want) in [
+        ("a", "ada", Some(100), "parent", Reply::Done(true)),
+        ("b", "ada", Some(50), "parent", Reply::Done(true)),
+        ("c", "ada", Some(101), "parent", Reply::NotFound),
+        ("d", "ada", None, "parent", Reply::NotFound),
+        ("e", "bob", Some(50), "parent", Reply::NotFound),
         ("f", "ada", Some(50), "unknown", Reply::NotFound),
         ("g", "ada", None, "endless", Reply::Done(true)),
     ] {
-        assert_eq!(make(&store, 1, id, owner, ends, Some(maker)), want, "{id}");
+        assert_eq!(make(&store, 1, id, owner, ends, Some(parent)), want, "{id}");
     }
-    assert_eq!(make(&store, 100, "late", "ada", Some(100), Some("maker")), Reply::NotFound);
-    assert_eq!(ids(&store, "ada"), ["a", "b", "endless", "g", "maker"]);
-    assert!(matches!(write(&store, Write::RevokeToken("maker".into())), Reply::Tokens(_)));
+    assert_eq!(make(&store, 100, "late", "ada", Some(100), Some("parent")), Reply::NotFound);
+    assert_eq!(ids(&store, "ada"), ["a", "b", "endless", "g", "parent"]);
+    assert!(matches!(write(&store, Write::RevokeToken("parent".into())), Reply::Tokens(_)));
     assert_eq!(ids(&store, "ada"), ["endless", "g"], "tokens that it made are deleted with it");
-    let late = make(&store, 2, "h", "ada", Some(50), Some("maker"));
+    let late = make(&store, 2, "h", "ada", Some(50), Some("parent"));
     assert_eq!(late, Reply::NotFound, "a revoked token makes no tokens, not even for requests in flight");
 }
 
 #[test]
-fn limits_a_token_to_the_scope_of_its_maker() {
+fn limits_a_token_to_the_scope_of_its_parent() {
     let store = accounts();
     let scope = |operations: &[&str], methods: Option<&str>| {
         Some(TokenScope {
@@ -125,23 +125,24 @@ fn limits_a_token_to_the_scope_of_its_maker() {
             addresses: None,
         })
     };
-    let make =
-        |id: &str, maker, scope| make_scoped(&store, 1, id, "ada", Lifetime { ends: Some(50), maker, scope });
-    assert_eq!(make("maker", None, scope(&["orders.*"], Some("GET"))), Reply::Done(true));
+    let make = |id: &str, parent, scope| {
+        make_scoped(&store, 1, id, "ada", Lifetime { ends: Some(50), parent, scope })
+    };
+    assert_eq!(make("parent", None, scope(&["orders.*"], Some("GET"))), Reply::Done(true));
     assert_eq!(make("free", None, None), Reply::Done(true));
-    for (id, maker, scope, want) in [
-        ("a", "maker", scope(&["orders.*"], Some("GET")), Reply::Done(true)),
-        ("b", "maker", scope(&["orders.list"], Some("HEAD")), Reply::Done(true)),
-        ("c", "maker", scope(&["*"], Some("GET")), Reply::NotFound),
-        ("d", "maker", scope(&["orders.*"], None), Reply::NotFound),
-        ("e", "maker", scope(&["orders.*", "refunds.list"], Some("GET")), Reply::NotFound),
-        ("f", "maker", None, Reply::NotFound),
+    for (id, parent, scope, want) in [
+        ("a", "parent", scope(&["orders.*"], Some("GET")), Reply::Done(true)),
+        ("b", "parent", scope(&["orders.list"], Some("HEAD")), Reply::Done(true)),
+        ("c", "parent", scope(&["*"], Some("GET")), Reply::NotFound),
+        ("d", "parent", scope(&["orders.*"], None), Reply::NotFound),
+        ("e", "parent", scope(&["orders.*", "refunds.list"], Some("GET")), Reply::NotFound),
+        ("f", "parent", None, Reply::NotFound),
         ("g", "free", None, Reply::Done(true)),
         ("h", "free", scope(&["*"], None), Reply::Done(true)),
     ] {
-        assert_eq!(make(id, Some(maker), scope), want, "{id}");
+        assert_eq!(make(id, Some(parent), scope), want, "{id}");
     }
-    assert_eq!(ids(&store, "ada"), ["a", "b", "free", "g", "h", "maker"]);
+    assert_eq!(ids(&store, "ada"), ["a", "b", "free", "g", "h", "parent"]);
     let Reply::Tokens(found) = send(&store, 1, Command::Token(None, "b".into())) else { panic!("no token") };
     assert_eq!(found[0].1.scope, scope(&["orders.list"], Some("HEAD")));
 }

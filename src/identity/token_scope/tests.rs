@@ -214,18 +214,18 @@ fn covers_built_in_routes_except_the_catalogue() {
 
 #[test]
 fn a_scope_that_is_made_within_another_inherits_its_parts() {
-    let maker = TokenScope {
+    let parent = TokenScope {
         operations: list(&["orders.*", "refunds.list"]),
         methods: list(&["GET"]),
         addresses: list(&["192.0.2.0/24"]),
     };
     for (requested, want) in [
-        (TokenScope::default(), Ok(maker.clone())),
+        (TokenScope::default(), Ok(parent.clone())),
         (
             operations(&["orders.list"]),
-            Ok(TokenScope { operations: list(&["orders.list"]), ..maker.clone() }),
+            Ok(TokenScope { operations: list(&["orders.list"]), ..parent.clone() }),
         ),
-        (operations(&["orders.*"]), Ok(TokenScope { operations: list(&["orders.*"]), ..maker.clone() })),
+        (operations(&["orders.*"]), Ok(TokenScope { operations: list(&["orders.*"]), ..parent.clone() })),
         (operations(&["*"]), Err(OutOfScope::Operation)),
         (operations(&["refunds.*"]), Err(OutOfScope::Operation)),
         (operations(&["orders.list", "transfers.list"]), Err(OutOfScope::Operation)),
@@ -233,14 +233,21 @@ fn a_scope_that_is_made_within_another_inherits_its_parts() {
         (addresses(&["192.0.2.0/23"]), Err(OutOfScope::Address)),
         (
             addresses(&["192.0.2.128/25"]),
-            Ok(TokenScope { addresses: list(&["192.0.2.128/25"]), ..maker.clone() }),
+            Ok(TokenScope { addresses: list(&["192.0.2.128/25"]), ..parent.clone() }),
         ),
     ] {
-        assert_eq!(requested.clone().within(&maker), want, "{requested:?}");
-        assert!(!may_make(Some(&maker), Some(&requested)), "{requested:?}: parts of the maker are missing");
+        assert_eq!(requested.clone().narrowed_to(&parent), want, "{requested:?}");
+        assert!(
+            !allows_child(Some(&parent), Some(&requested)),
+            "{requested:?}: parts of the parent are missing"
+        );
     }
-    assert!(!may_make(Some(&maker), None));
-    assert!(may_make(Some(&maker), Some(&maker)) && may_make(None, None) && may_make(None, Some(&maker)));
+    assert!(!allows_child(Some(&parent), None));
+    assert!(
+        allows_child(Some(&parent), Some(&parent))
+            && allows_child(None, None)
+            && allows_child(None, Some(&parent))
+    );
 }
 
 #[test]
@@ -343,23 +350,23 @@ proptest! {
     }
 
     #[test]
-    fn a_made_scope_allows_at_most_what_its_maker_does(
-        maker in scope(),
+    fn a_child_scope_allows_at_most_what_its_parent_does(
+        parent in scope(),
         requested in scope(),
         operation in operation(),
         method in method(),
         address in address(),
     ) {
         let operation = operation.as_deref();
-        if let Ok(made) = requested.clone().within(&maker) {
-            prop_assert!(may_make(Some(&maker), Some(&made)));
-            let is_allowed = allows(&made, operation, &method, address);
-            prop_assert!(!is_allowed || allows(&maker, operation, &method, address));
+        if let Ok(child) = requested.clone().narrowed_to(&parent) {
+            prop_assert!(allows_child(Some(&parent), Some(&child)));
+            let is_allowed = allows(&child, operation, &method, address);
+            prop_assert!(!is_allowed || allows(&parent, operation, &method, address));
             prop_assert!(!is_allowed || allows(&requested, operation, &method, address));
         }
         // Also a scope that did not pass `within`, as the transaction checks it.
-        if may_make(Some(&maker), Some(&requested)) && allows(&requested, operation, &method, address) {
-            prop_assert!(allows(&maker, operation, &method, address));
+        if allows_child(Some(&parent), Some(&requested)) && allows(&requested, operation, &method, address) {
+            prop_assert!(allows(&parent, operation, &method, address));
         }
     }
 
