@@ -12,18 +12,18 @@ use crate::{
 /// `None` if another token has this name.
 pub async fn create<E: Effects>(
     effects: &E,
-    seed: &ConfiguredToken,
+    configured: &ConfiguredToken,
     now: Timestamp,
 ) -> Result<Option<Token>, Fault> {
-    let Hash(hash) = &seed.hash;
-    let command = accounts::Command::SeedToken(hash.clone(), seed.token(effects.new_id("tok_"), now));
+    let Hash(hash) = &configured.hash;
+    let command = accounts::Command::SeedToken(hash.clone(), configured.token(effects.new_id("tok_"), now));
     let token = match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
         accounts::Reply::Token(token) => token,
         accounts::Reply::NameTaken => return Ok(None),
         _ => return Err(Fault::Internal),
     };
     let put = tokens::Command::Put(hash.clone(), token);
-    effects.call_object::<Tokens>(seed.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
+    effects.call_object::<Tokens>(configured.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
 }
 
 /// Sends the configured tokens to `Accounts` at this isolate's first request, so that they are listed. It runs after
@@ -45,6 +45,8 @@ fn list<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) {
 
 /// Returns the command that lists all configured tokens.
 pub fn command<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) -> accounts::Command {
-    let token = |seed: &ConfiguredToken| (seed.hash.0.clone(), seed.token(effects.new_id("tok_"), now));
+    let token = |configured: &ConfiguredToken| {
+        (configured.hash.0.clone(), configured.token(effects.new_id("tok_"), now))
+    };
     accounts::Command::SeedTokens(settings.configured.iter().map(token).collect())
 }

@@ -82,8 +82,8 @@ impl<'a> RequestContext<'a> {
         self.event.principal = None;
         // 7. identify: by cookie, else by bearer token, else anonymous
         self.tracker.at(Step::Identity);
-        let at_login = path.as_str() == config.site.return_path.login && request.is_navigation();
-        let needed = Needed { freshness: Freshness::of(rule, at_login), recent: rule.recent };
+        let is_login_page = path.as_str() == config.site.return_path.login && request.is_navigation();
+        let needed = Needed { freshness: Freshness::of(rule, is_login_page), recent: rule.recent };
         let identity =
             identify::identify(config, effects, &mut self.session_cookies, needed, request, meta).await?;
         let may_redirect = || {
@@ -95,7 +95,7 @@ impl<'a> RequestContext<'a> {
                     self.meta.now,
                 )
         };
-        if at_login && identity.principal.is_ok() && may_redirect() {
+        if is_login_page && identity.principal.is_ok() && may_redirect() {
             return Err(EarlyResponse::SignedIn(
                 config.site.return_path.asked_for(request).as_str().to_owned(),
             ));

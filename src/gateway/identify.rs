@@ -57,9 +57,9 @@ pub enum Freshness {
 impl Freshness {
     /// Returns what a rule needs.
     #[must_use]
-    pub fn of(rule: &Rule, at_login: bool) -> Self {
+    pub fn of(rule: &Rule, is_login_page: bool) -> Self {
         match (rule.access, rule.destination) {
-            _ if at_login => Self::CurrentIfAvailable,
+            _ if is_login_page => Self::CurrentIfAvailable,
             (Access::Public, _) => Self::NotNeeded,
             (Access::Admin | Access::AdminInPerson, _) | (_, Destination::Endpoint(_)) => Self::Current,
             (
@@ -157,10 +157,10 @@ pub async fn identify<E: Effects>(
     let mut scope = None;
     let principal = match (principal, kind) {
         (Err(reason), _) if reason == Reason::SessionAmbiguous => Err(reason),
-        (Err(_), Some(kind)) => match outlined(lookup.token_bearer(kind, value)).await? {
-            Ok(bearer) => {
-                scope = bearer.scope;
-                Ok(bearer.principal)
+        (Err(_), Some(kind)) => match outlined(lookup.token_identity(kind, value)).await? {
+            Ok(found) => {
+                scope = found.scope;
+                Ok(found.principal)
             }
             Err(reason) => Err(reason),
         },
@@ -170,8 +170,11 @@ pub async fn identify<E: Effects>(
     Ok(Identity { principal, scope, may_have_machine_credential, as_of: meta.now, authenticated_at })
 }
 
+/// The id that a dry run shows for a configured token that has no record yet: a dry run writes none.
+const ID_IN_DRY_RUN: &str = "(not made yet)";
+
 /// The principal for whom a token acts, and the scope of the token.
-struct Bearer {
+struct TokenIdentity {
     principal: Principal,
     scope: Option<TokenScope>,
 }
@@ -189,16 +192,16 @@ struct Lookup<'a, E> {
 
 impl<E: Effects> Lookup<'_, E> {
     /// Returns the principal for whom a token acts and the token's scope, or the reason to reject the token.
-    async fn token_bearer(&self, kind: &Kind, value: &str) -> Result<Result<Bearer, Reason>, Fault> {
+    async fn token_identity(&self, kind: &Kind, value: &str) -> Result<Result<TokenIdentity, Reason>, Fault> {
         let Self { config, effects, meta, .. } = *self;
         let hash = Hash::of(value);
         let token = match self.token(hash.clone()).await? {
             Some(token) => token,
             None => match config.tokens.configured_token(&hash) {
-                Some(seed) if effects.as_dry_run().is_some() => {
-                    seed.token("(not made yet)".to_owned(), meta.now)
+                Some(configured) if effects.as_dry_run().is_some() => {
+                    configured.token(ID_IN_DRY_RUN.to_owned(), meta.now)
                 }
-                Some(seed) => match provision::create(effects, seed, meta.now).await? {
+                Some(configured) => match provision::create(effects, configured, meta.now).await? {
                     Some(token) => token,
                     None => return Ok(Err(Reason::TokenUnknown)),
                 },
@@ -233,7 +236,7 @@ impl<E: Effects> Lookup<'_, E> {
         let source = kind.source.clone();
         let Token { id, name, agent, task, scope, .. } = token;
         let actor = Actor::Token { id, name, source, agent, task };
-        Ok(Ok(Bearer { principal: Principal { who, role, actor }, scope }))
+        Ok(Ok(TokenIdentity { principal: Principal { who, role, actor }, scope }))
     }
 
     /// Checks whether the token that made another token is still valid, and its kind may still make tokens.
@@ -267,7 +270,7 @@ impl<E: Effects> Lookup<'_, E> {
         let found =
             effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
         if let Some(token) = &found {
-            if token.is_due(meta.now) && effects.as_dry_run().is_none() {
+            if token.must_record_use(meta.now) && effects.as_dry_run().is_none() {
                 effects.call_after_response::<Tokens>(hash.object(), &tokens::Command::Used(hash.0.clone()));
             }
             cache.put(hash.0, token.clone(), meta.milliseconds);

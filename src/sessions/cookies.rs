@@ -212,7 +212,7 @@ impl SessionCookies<'_> {
     #[must_use]
     pub fn due(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
         let SessionStatus::User(live) = &self.status else { return None };
-        live.is_due(policy, now).then(|| (live, policy.lifetime.expiry(live.claims.started_at, now)))
+        live.needs_refresh(policy, now).then(|| (live, policy.lifetime.expiry(live.claims.started_at, now)))
     }
 
     /// Returns the `Set-Cookie` lines that start a session in this browser.
@@ -295,7 +295,8 @@ impl SessionCookies<'_> {
 }
 
 impl Live<'_> {
-    fn is_due(&self, policy: &Policy, now: Timestamp) -> bool {
+    /// Checks whether the token is old enough for a new one with a later expiry.
+    fn needs_refresh(&self, policy: &Policy, now: Timestamp) -> bool {
         let Policy { lifetime, .. } = policy;
         // At the end of its maximum lifetime, a new token would live no longer.
         let is_at_end = lifetime.max_lifetime.is_some()
@@ -311,7 +312,7 @@ impl Live<'_> {
         succeeded: bool,
         now: Timestamp,
     ) -> Option<(String, Timestamp)> {
-        let (issued_at, expires_at) = if succeeded && self.is_due(policy, now) {
+        let (issued_at, expires_at) = if succeeded && self.needs_refresh(policy, now) {
             (now, policy.lifetime.expiry(self.claims.started_at, now))
         } else if self.token.stale_key() {
             (self.claims.issued_at, self.claims.expires_at)

@@ -167,7 +167,7 @@ impl Token {
 
     /// Checks whether the time of last use must be written again.
     #[must_use]
-    pub fn is_due(&self, now: Timestamp) -> bool {
+    pub fn must_record_use(&self, now: Timestamp) -> bool {
         self.last_used_at.is_none_or(|last| now.seconds_since(last) >= USED_EVERY)
     }
 }

@@ -26,10 +26,10 @@ fn stores_uses_and_revokes_a_token() {
     assert_eq!(send(5, find()), None);
     assert_eq!(send(5, Command::Put(hash.0.clone(), new.clone())), Some(new.clone()));
     assert_eq!(send(5, find()), Some(new.clone()));
-    assert!(new.is_due(Timestamp(5)));
+    assert!(new.must_record_use(Timestamp(5)));
     let used = send(6, Command::Used(hash.0.clone())).expect("a token");
     assert_eq!(used.last_used_at, Some(Timestamp(6)));
-    assert!(!used.is_due(Timestamp(65)) && used.is_due(Timestamp(66)));
+    assert!(!used.must_record_use(Timestamp(65)) && used.must_record_use(Timestamp(66)));
     send(7, Command::Revoke(hash.0.clone(), new.clone()));
     let revoked = send(8, Command::Revoke(hash.0.clone(), new.clone())).expect("a token");
     assert_eq!(revoked.revoked_at, Some(Timestamp(7)), "time of the first revocation");
