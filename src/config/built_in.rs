@@ -19,55 +19,62 @@ use crate::{
     sessions::settings::{Check, Login},
 };
 
-/// The settings that decide which built-in routes exist, and their prefix.
+/// The settings that decide which built-in routes exist, and their paths.
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each kind of store")]
-pub(super) struct Features {
+pub(super) struct BuiltInSettings {
     pub(super) prefix: &'static str,
     pub(super) pages: Option<Pages>,
     pub(super) check: Option<Check>,
     pub(super) login_by: Option<Login>,
     /// The maximum time since the user authenticated, for sensitive routes.
     pub(super) recent_admin: Option<Duration>,
-    pub(super) has_ledger: bool,
-    pub(super) has_inbox: bool,
-    pub(super) has_checkouts: bool,
-    pub(super) has_confirmations: bool,
-    pub(super) has_audit: bool,
     pub(super) has_logout_tokens: bool,
-    pub(super) has_flags: bool,
-    pub(super) uses: Uses,
+    /// A route needs the store of its feature, and a configuration that uses the feature.
+    pub(super) bound: BoundStores,
+    pub(super) used: UsedFeatures,
 }
 
-/// The features that the configuration uses. A feature needs its bindings, too.
+/// The stores that have a binding: Durable Objects, and the KV namespace with the feature flags.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each store")]
+pub(super) struct BoundStores {
+    pub(super) ledger: bool,
+    pub(super) inbox: bool,
+    pub(super) checkouts: bool,
+    pub(super) confirmations: bool,
+    pub(super) audit: bool,
+    pub(super) kv: bool,
+}
+
+/// The features that the configuration uses.
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each feature")]
-pub(super) struct Uses {
+pub(super) struct UsedFeatures {
     /// Idempotency keys of requests, or deduplication keys of webhooks.
     idempotency: bool,
     inbox: bool,
     checkouts: bool,
-    confirmations: bool,
-    features: bool,
+    approvals: bool,
+    feature_gates: bool,
     tokens: bool,
 }
 
-impl Uses {
+impl UsedFeatures {
     /// Finds the features in variables that are not parsed yet. An invalid value does no harm here: the parser rejects
     /// such a configuration as a whole.
     pub(super) fn detect(variables: &Variables, has_tokens: bool) -> Self {
-        let mut uses = Self { tokens: has_tokens, ..Self::default() };
+        let mut used = Self { tokens: has_tokens, ..Self::default() };
         for (name, value) in variables {
             for item in value.as_array().into_iter().flatten() {
                 match name.as_str() {
-                    "WEBHOOKS" => uses.add_webhook(item),
-                    "CHECKOUT_PROVIDERS" => uses.checkouts = true,
-                    name if is_routes(name) => uses.add_rule(item),
+                    "WEBHOOKS" => used.add_webhook(item),
+                    "CHECKOUT_PROVIDERS" => used.checkouts = true,
+                    name if is_routes(name) => used.add_rule(item),
                     _ => {}
                 }
             }
         }
-        uses
+        used
     }
 
     fn add_webhook(&mut self, webhook: &Value) {
@@ -80,15 +87,15 @@ impl Uses {
             match member.as_str() {
                 "idempotency" => self.idempotency = true,
                 "checkout" => self.checkouts = true,
-                "confirm" => self.confirmations = true,
-                "feature" => self.features = true,
+                "confirm" => self.approvals = true,
+                "feature" => self.feature_gates = true,
                 _ => {}
             }
         }
     }
 }
 
-impl Features {
+impl BuiltInSettings {
     /// Returns a value that enables every feature but the pages, below a prefix.
     pub(super) const fn all(prefix: &'static str) -> Self {
         Self {
@@ -97,19 +104,21 @@ impl Features {
             check: None,
             login_by: Some(Login::Accounts),
             recent_admin: None,
-            has_ledger: true,
-            has_inbox: true,
-            has_checkouts: true,
-            has_confirmations: true,
-            has_audit: true,
             has_logout_tokens: true,
-            has_flags: true,
-            uses: Uses {
-                idempotency: true,
+            bound: BoundStores {
+                ledger: true,
                 inbox: true,
                 checkouts: true,
                 confirmations: true,
-                features: true,
+                audit: true,
+                kv: true,
+            },
+            used: UsedFeatures {
+                idempotency: true,
+                inbox: true,
+                checkouts: true,
+                approvals: true,
+                feature_gates: true,
                 tokens: true,
             },
         }
@@ -129,7 +138,7 @@ impl Features {
 
     /// Returns whether a rule requires approvals, and they can be given.
     pub(super) fn has_approvals(self) -> bool {
-        self.login_by == Some(Login::Accounts) && self.has_confirmations && self.uses.confirmations
+        self.login_by == Some(Login::Accounts) && self.bound.confirmations && self.used.approvals
     }
 
     /// Returns whether a pattern is under the prefix of the pages.
@@ -151,20 +160,20 @@ pub(super) fn parse_prefix(text: &str) -> Option<&'static str> {
 }
 
 /// Returns whether a pattern is the path of an enabled built-in route.
-pub(super) fn is_built_in(features: Features, pattern: &str) -> bool {
-    enabled_routes(features).into_iter().any(|route| features.path(route) == pattern)
+pub(super) fn is_built_in(settings: BuiltInSettings, pattern: &str) -> bool {
+    enabled_routes(settings).into_iter().any(|route| settings.path(route) == pattern)
 }
 
 /// Lists the paths of built-in routes to which the gateway must not redirect a browser: all except pages.
-pub(super) fn forbidden_return_paths(features: Features) -> Vec<String> {
-    let routes = enabled_routes(features);
+pub(super) fn forbidden_return_paths(settings: BuiltInSettings) -> Vec<String> {
+    let routes = enabled_routes(settings);
     let is_page =
         |path: &str| routes.iter().any(|route| route.path == path && route.browser_use == BrowserUse::Page);
     let mut paths: Vec<String> =
-        routes.iter().filter(|route| !is_page(route.path)).map(|route| features.path(route)).collect();
+        routes.iter().filter(|route| !is_page(route.path)).map(|route| settings.path(route)).collect();
     paths.dedup();
     let steps = pages::NAMES.iter().filter(|name| !pages::RETURN_PAGES.contains(name));
-    let pages = features.pages.into_iter().flat_map(|pages| steps.clone().map(move |name| pages.path(name)));
+    let pages = settings.pages.into_iter().flat_map(|pages| steps.clone().map(move |name| pages.path(name)));
     paths.extend(pages);
     paths
 }
@@ -172,26 +181,26 @@ pub(super) fn forbidden_return_paths(features: Features) -> Vec<String> {
 /// Adds the enabled built-in routes to the route table.
 pub(super) fn add_built_in_routes(
     table: &mut rule::Table,
-    features: Features,
+    settings: BuiltInSettings,
 ) -> Result<(), rule::RuleError> {
-    let mut routes = enabled_routes(features).into_iter().peekable();
+    let mut routes = enabled_routes(settings).into_iter().peekable();
     while let Some(route) = routes.next() {
-        let path = features.path(route);
+        let path = settings.path(route);
         let mut rule = Rule::new(&path, route.access, Destination::Endpoint(route));
         rule.methods = vec![route.method.to_owned()];
         rule.operation = Some(route.operation.to_owned());
-        if features.has_audit && route.changes_state {
+        if settings.bound.audit && route.changes_state {
             rule.audit = Audit::BestEffort;
         }
-        rule.recent = features.recent_admin.filter(|_| route.is_sensitive());
-        rule.idempotency = route.creates.then_some(idempotency::BUILT_IN).filter(|_| features.has_ledger);
+        rule.recent = settings.recent_admin.filter(|_| route.is_sensitive());
+        rule.idempotency = route.creates.then_some(idempotency::BUILT_IN).filter(|_| settings.bound.ledger);
         table.add(rule)?;
         if routes.peek().is_none_or(|next| next.path != route.path) {
             let wrong_method = Destination::WrongMethod(built_in::allowed_methods(route.path));
             table.add(Rule::new(&path, Access::Public, wrong_method))?;
         }
     }
-    if let Some(Pages { prefix }) = features.pages {
+    if let Some(Pages { prefix }) = settings.pages {
         for path in [prefix.to_owned(), format!("{prefix}/{{*page}}")] {
             let mut rule = Rule::new(&path, Access::Public, Destination::Pages);
             rule.methods = vec!["GET".to_owned()];
@@ -203,23 +212,23 @@ pub(super) fn add_built_in_routes(
     Ok(())
 }
 
-fn enabled_routes(features: Features) -> Vec<&'static BuiltInRoute> {
-    let has_registry = features.check != Some(Check::Token);
-    let has_accounts = features.login_by == Some(Login::Accounts);
-    let uses = features.uses;
+fn enabled_routes(settings: BuiltInSettings) -> Vec<&'static BuiltInRoute> {
+    let has_registry = settings.check != Some(Check::Token);
+    let has_accounts = settings.login_by == Some(Login::Accounts);
+    let BuiltInSettings { bound, used, .. } = settings;
     let exists = |route: &&BuiltInRoute| match route.requires {
         Requirement::Nothing => true,
         Requirement::Registry => has_registry,
-        Requirement::Ledger => has_registry && features.has_ledger && uses.idempotency,
-        Requirement::Inbox => has_registry && features.has_inbox && uses.inbox,
-        Requirement::Checkouts => features.has_checkouts && uses.checkouts,
+        Requirement::Ledger => has_registry && bound.ledger && used.idempotency,
+        Requirement::Inbox => has_registry && bound.inbox && used.inbox,
+        Requirement::Checkouts => bound.checkouts && used.checkouts,
         Requirement::Accounts => has_accounts,
-        Requirement::Pages => features.pages.is_some(),
-        Requirement::Tokens => has_accounts && uses.tokens,
-        Requirement::Approvals => features.has_approvals(),
-        Requirement::Flags => has_registry && features.has_flags && uses.features,
-        Requirement::LogoutTokens => has_registry && features.has_logout_tokens,
-        Requirement::Audit => has_registry && features.has_audit,
+        Requirement::Pages => settings.pages.is_some(),
+        Requirement::Tokens => has_accounts && used.tokens,
+        Requirement::Approvals => settings.has_approvals(),
+        Requirement::Flags => has_registry && bound.kv && used.feature_gates,
+        Requirement::LogoutTokens => has_registry && settings.has_logout_tokens,
+        Requirement::Audit => has_registry && bound.audit,
     };
     ROUTES.iter().filter(exists).collect()
 }

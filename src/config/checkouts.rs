@@ -23,7 +23,7 @@ use crate::{
 
 /// Parses `CHECKOUT_PROVIDERS`: the events that confirm checkouts.
 pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bool) -> Vec<ConfirmingEvent> {
-    let mut confirmations = Vec::new();
+    let mut confirming_events = Vec::new();
     for members in top.tables("CHECKOUT_PROVIDERS", CHECKOUT_PROVIDER) {
         members.require_binding("provider", has_checkouts, Checkouts::CLASS, "webhooks.md");
         members.require(&["provider", "confirm"]);
@@ -48,11 +48,11 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
             let (event, reference) = (members.text("event"), members.pointer("ref"));
             let equals = equals(&members);
             if let (Some(webhook), Some(event), Some(reference)) = (provider.clone(), event, reference) {
-                confirmations.push(ConfirmingEvent { webhook, event, reference, equals });
+                confirming_events.push(ConfirmingEvent { webhook, event, reference, equals });
             }
         }
     }
-    confirmations
+    confirming_events
 }
 
 /// Parses `MAINTENANCE`: the upstream paths, and the rules that refuse clients there.
@@ -89,7 +89,12 @@ pub(super) fn parse_for_rule(
     mistakes: &Mistakes,
 ) -> Option<rule::Checkout> {
     let value = members.value("checkout")?;
-    members.require_binding("checkout", context.features.has_checkouts, Checkouts::CLASS, "webhooks.md");
+    members.require_binding(
+        "checkout",
+        context.built_in_settings.bound.checkouts,
+        Checkouts::CLASS,
+        "webhooks.md",
+    );
     if !idempotency.is_some_and(|policy| policy.required) {
         members.note(
             "checkout",

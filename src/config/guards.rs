@@ -20,12 +20,12 @@ use crate::{
     sessions::settings::Check,
 };
 
-/// The services and stores of guards: whether each one is configured.
+/// Whether each guard has the service or store that it needs.
 #[derive(Clone, Copy)]
-pub(super) struct Backends {
+pub(super) struct AvailableGuards {
     pub(super) bot_check: bool,
     pub(super) policy: bool,
-    pub(super) features: bool,
+    pub(super) feature: bool,
 }
 
 /// The guards of a rule, its `confirm` and its `audit`.
@@ -42,17 +42,17 @@ pub(super) struct GuardSettings {
     pub(super) bot_check: Option<bot_check::Policy>,
     pub(super) policy: Option<PolicyEndpoint>,
     pub(super) audit_retention: Option<Duration>,
-    pub(super) backends: Backends,
+    pub(super) available: AvailableGuards,
 }
 
 /// Parses the settings that all guards share.
 pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> GuardSettings {
     let policy = policy(top, context);
-    let backends = Backends {
+    let available = AvailableGuards {
         // An invalid setting counts as configured, so that its mistake is reported only once.
         bot_check: context.variables.contains_key("TURNSTILE_SECRET"),
         policy: policy.is_some() || top.has("POLICY_URL"),
-        features: context.bindings.has("KV"),
+        feature: context.bindings.has("KV"),
     };
     GuardSettings {
         bot_check: bot_check(top, context),
@@ -62,7 +62,7 @@ pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> GuardSetting
             AUDIT_RETENTION,
             "expected a duration from 1d to 3650d",
         ),
-        backends,
+        available,
     }
 }
 
@@ -133,14 +133,26 @@ pub(super) fn parse_for_rule(
     access: Option<Access>,
     context: &RuleContext<'_>,
 ) -> Guards {
-    let RuleContext { features, backends, .. } = *context;
+    let RuleContext { built_in_settings, available_guards, .. } = *context;
     let named = |name| members.parse_shape(name, |text| is_plain_name(text).then(|| text.to_owned()));
     let bot_check = members.parse_shape("bot_check", action);
     let (feature, policy) = (named("feature"), named("policy"));
     for (name, is_available, message) in [
-        ("bot_check", backends.bot_check, "requires the secret TURNSTILE_SECRET (see docs/policy.md)"),
-        ("feature", backends.features, "requires a KV namespace with the binding KV (see docs/policy.md)"),
-        ("policy", backends.policy, "requires POLICY_URL or a service binding POLICY (see docs/policy.md)"),
+        (
+            "bot_check",
+            available_guards.bot_check,
+            "requires the secret TURNSTILE_SECRET (see docs/policy.md)",
+        ),
+        (
+            "feature",
+            available_guards.feature,
+            "requires a KV namespace with the binding KV (see docs/policy.md)",
+        ),
+        (
+            "policy",
+            available_guards.policy,
+            "requires POLICY_URL or a service binding POLICY (see docs/policy.md)",
+        ),
     ] {
         if members.has(name) && !is_available {
             members.note(name, message);
@@ -148,7 +160,12 @@ pub(super) fn parse_for_rule(
     }
     let confirm = members.choice("confirm", &[("human", Confirm::Human)]);
     if members.has("confirm") {
-        members.require_binding("confirm", features.has_confirmations, Confirmations::CLASS, "policy.md");
+        members.require_binding(
+            "confirm",
+            built_in_settings.bound.confirmations,
+            Confirmations::CLASS,
+            "policy.md",
+        );
         match access {
             Some(Access::Public | Access::Optional) => {
                 members
@@ -162,8 +179,8 @@ pub(super) fn parse_for_rule(
     }
     let audit = members.choice("audit", &[("best_effort", Audit::BestEffort), ("required", Audit::Required)]);
     if members.has("audit") {
-        members.require_binding("audit", features.has_audit, AuditObject::CLASS, "operations.md");
-        if features.check == Some(Check::Token) {
+        members.require_binding("audit", built_in_settings.bound.audit, AuditObject::CLASS, "operations.md");
+        if built_in_settings.check == Some(Check::Token) {
             members.note(
                 "audit",
                 "requires SESSION.check = \"registry\": otherwise no admin can read the audit trail",

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::unusable::{UnusableVariable, misspelt, without_broken_json};
 use super::{
     Config,
-    built_in::{self, Features, Uses},
+    built_in::{self, BoundStores, BuiltInSettings, UsedFeatures},
     catalogue, checkouts, credentials, guards, limits,
     pages::{self, ParsedPages},
     reader::{ConfigError, Mistakes, Table, expected},
@@ -142,8 +142,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let problem_base = top.parse("PROBLEM_BASE", problem_base);
 
     let prefix = top.parse_shape("ENDPOINTS", built_in::parse_prefix);
-    let all_features = Features::all(prefix.unwrap_or(built_in::DEFAULT_PREFIX));
-    let page_path = |text: &str| page_path(text, all_features);
+    let all_built_in = BuiltInSettings::all(prefix.unwrap_or(built_in::DEFAULT_PREFIX));
+    let page_path = |text: &str| page_path(text, all_built_in);
 
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
     let session = session::parse(&table, &context);
@@ -178,34 +178,37 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let user_headers = user_headers(&top, login_by);
     let token_makers = credentials::token_makers(&top, login_by);
     let max_expiry = credentials::max_expiry(&top, login_by);
-    let seeds = credentials::agent_tokens(&context, &credentials);
-    let features = Features {
-        prefix: all_features.prefix,
+    let configured_tokens = credentials::agent_tokens(&context, &credentials);
+    let built_in_settings = BuiltInSettings {
+        prefix: all_built_in.prefix,
         pages,
         check,
         login_by,
         recent_admin,
-        has_ledger: bindings.has(Ledger::CLASS.binding),
-        has_inbox: bindings.has(Inbox::CLASS.binding),
-        has_checkouts: bindings.has(Checkouts::CLASS.binding),
-        has_confirmations: bindings.has(Confirmations::CLASS.binding),
-        has_audit: bindings.has(Audit::CLASS.binding),
         has_logout_tokens: secrets.as_ref().is_some_and(|secrets| secrets.logout_key.is_some()),
-        has_flags: bindings.has("KV"),
-        uses: Uses::detect(variables, !credentials.is_empty()),
+        bound: BoundStores {
+            ledger: bindings.has(Ledger::CLASS.binding),
+            inbox: bindings.has(Inbox::CLASS.binding),
+            checkouts: bindings.has(Checkouts::CLASS.binding),
+            confirmations: bindings.has(Confirmations::CLASS.binding),
+            audit: bindings.has(Audit::CLASS.binding),
+            kv: bindings.has("KV"),
+        },
+        used: UsedFeatures::detect(variables, !credentials.is_empty()),
     };
-    let (webhooks, mut extra_rules) = webhooks::parse(&top, &context, features);
-    let confirmations = checkouts::providers(&top, &webhooks, features.has_checkouts);
-    let (maintenance, internal_rules) = checkouts::maintenance(&top, &context, features.has_ledger);
+    let (webhooks, mut extra_rules) = webhooks::parse(&top, &context, built_in_settings);
+    let confirming_events = checkouts::providers(&top, &webhooks, built_in_settings.bound.checkouts);
+    let (maintenance, internal_rules) =
+        checkouts::maintenance(&top, &context, built_in_settings.bound.ledger);
     extra_rules.extend(internal_rules);
     let limits = limits::parse(&top, &context);
     let guard_settings = guards::parse(&top, &context);
     let rule_context = RuleContext {
         login_path: login_path.as_deref(),
-        features,
-        backends: guard_settings.backends,
+        built_in_settings,
+        available_guards: guard_settings.available,
         limits: &limits,
-        confirming_events: &confirmations,
+        confirming_events: &confirming_events,
     };
     let rules = rules::parse(&context, &rule_context, extra_rules);
     let mut all_rules = rules.iter().flat_map(rule::Table::rules);
@@ -236,7 +239,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let return_path = return_path::Policy {
         login: login_path?,
         home: home_path?,
-        endpoints: built_in::forbidden_return_paths(features)
+        endpoints: built_in::forbidden_return_paths(built_in_settings)
             .iter()
             .map(|path| LaxPattern::of(path))
             .collect(),
@@ -260,7 +263,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             kinds: credentials,
             makers: token_makers?,
             max_expiry,
-            configured: seeds,
+            configured: configured_tokens,
         },
         accounts: AccountSettings {
             setup_token,
@@ -271,12 +274,12 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             pages,
             pages_lack_assets: lack_assets,
             branding,
-            has_approvals: features.has_approvals(),
+            has_approvals: built_in_settings.has_approvals(),
         },
         webhooks,
         checkouts: CheckoutSettings {
-            has_store: features.has_checkouts,
-            confirming_events: confirmations,
+            has_store: built_in_settings.bound.checkouts,
+            confirming_events,
             maintenance,
         },
         limits,
@@ -364,11 +367,11 @@ fn sign_ins(rules: &rule::Table) -> Vec<LaxPattern> {
     rules.rules().iter().filter(takes_get).map(|rule| LaxPattern::of(&rule.path)).collect()
 }
 
-fn page_path(text: &str, all_features: Features) -> Result<String, String> {
+fn page_path(text: &str, all_built_in: BuiltInSettings) -> Result<String, String> {
     // The login page gets a rule, so its path must be a valid pattern, too.
     let is_plain =
         CanonicalPath::parse(text).is_ok_and(|path| path.as_str() == text) && pattern::parse(text).is_ok();
-    if is_plain && !text.contains(['?', '#', '{']) && !built_in::is_built_in(all_features, text) {
+    if is_plain && !text.contains(['?', '#', '{']) && !built_in::is_built_in(all_built_in, text) {
         Ok(text.to_owned())
     } else {
         Err(format!(

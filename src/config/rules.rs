@@ -5,9 +5,9 @@ use std::{ops::RangeInclusive, time::Duration};
 use serde_json::Value;
 
 use super::{
-    built_in::{self, Features},
+    built_in::{self, BuiltInSettings},
     catalogue, checkouts,
-    guards::{self, Backends},
+    guards::{self, AvailableGuards},
     idempotency,
     parse::ParseContext,
     reader::{Mistakes, Table, expected},
@@ -30,8 +30,8 @@ use crate::{
 pub(super) struct RuleContext<'a> {
     /// `SESSION.login_path`, or `None` if it is invalid.
     pub(super) login_path: Option<&'a str>,
-    pub(super) features: Features,
-    pub(super) backends: Backends,
+    pub(super) built_in_settings: BuiltInSettings,
+    pub(super) available_guards: AvailableGuards,
     /// The limits that rules may name.
     pub(super) limits: &'a [Limit],
     /// The events that confirm checkouts.
@@ -52,10 +52,10 @@ pub(super) fn parse(
     extra_rules: Vec<ExtraRule>,
 ) -> Option<rule::Table> {
     let ParseContext { variables, mistakes, .. } = *context;
-    let RuleContext { login_path, features, .. } = *rule_context;
+    let RuleContext { login_path, built_in_settings, .. } = *rule_context;
     let mut table = rule::Table::new(Rule::new("(no rule)", Access::Authenticated, Destination::Upstream));
     // The built-in routes never tie with each other: the tests check that.
-    built_in::add_built_in_routes(&mut table, features).ok()?;
+    built_in::add_built_in_routes(&mut table, built_in_settings).ok()?;
     let names: Vec<&String> = sorted(variables.keys().filter(|name| is_routes(name)).collect());
     let mut slash_rules = Vec::new();
     for name in names {
@@ -77,12 +77,12 @@ pub(super) fn parse(
         }
     }
     for ExtraRule { location, rule } in extra_rules {
-        if let Err(message) = add(&mut table, rule, features) {
+        if let Err(message) = add(&mut table, rule, built_in_settings) {
             mistakes.note(location, message);
         }
     }
     let login_path = login_path?;
-    if !features.is_page(login_path) && table.exact("GET", login_path).is_none() {
+    if !built_in_settings.is_page(login_path) && table.exact("GET", login_path).is_none() {
         let mut page = Rule::new(login_path, Access::Public, Destination::Upstream);
         page.methods = vec!["GET".to_owned()];
         table.add(page).ok()?;
@@ -99,8 +99,8 @@ fn add_rule(
     context: &RuleContext<'_>,
     mistakes: &Mistakes,
 ) {
-    let RuleContext { login_path, features, limits, .. } = *context;
-    let Features { check, login_by, has_ledger, .. } = features;
+    let RuleContext { login_path, built_in_settings, limits, .. } = *context;
+    let BuiltInSettings { check, login_by, bound, .. } = built_in_settings;
     let members = Table::open(location, Some(entry), RULE, mistakes);
     if !entry.is_object() {
         return;
@@ -128,7 +128,7 @@ fn add_rule(
     let timeout = members.duration_within("timeout", TIMEOUT, "expected a duration from 1s to 10m");
     let operation =
         members.parse_shape("operation", |text| rule::is_operation(text).then(|| text.to_owned()));
-    let idempotency = idempotency::parse(&members, &methods, has_ledger);
+    let idempotency = idempotency::parse(&members, &methods, bound.ledger);
     let limit = members.parse("limit", |text| {
         let found = limits.iter().position(|limit| limit.rate.name == text);
         found.ok_or_else(|| format!("expected the name of a limit in RATE_LIMITS, found {text:?}"))
@@ -206,7 +206,7 @@ fn add_rule(
         checkout,
         ..Rule::new(&path, access, Destination::Upstream)
     };
-    if let Err(message) = add(table, rule, features) {
+    if let Err(message) = add(table, rule, built_in_settings) {
         members.note("path", message);
     }
 }
@@ -237,12 +237,12 @@ fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
 
 /// Adds a rule to the table. Returns an error message if its path is a built-in route, its pattern is invalid, or it
 /// ties with another rule.
-fn add(table: &mut rule::Table, rule: Rule, features: Features) -> Result<(), String> {
-    if built_in::is_built_in(features, &rule.path) {
+fn add(table: &mut rule::Table, rule: Rule, built_in_settings: BuiltInSettings) -> Result<(), String> {
+    if built_in::is_built_in(built_in_settings, &rule.path) {
         let message = "expected a path that is not an endpoint of Vestibule: choose another path, or move the endpoints with ENDPOINTS";
         return Err(message.to_owned());
     }
-    if features.is_page(&rule.path) {
+    if built_in_settings.is_page(&rule.path) {
         return Err("expected a path outside of the pages of Vestibule: choose another path, or move the pages with PAGES".to_owned());
     }
     table.add(rule).map_err(|error| match error {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    built_in::Features,
+    built_in::BuiltInSettings,
     idempotency::RETENTION,
     parse::ParseContext,
     reader::Table,
@@ -29,12 +29,12 @@ use crate::{
 pub(super) fn parse(
     top: &Table<'_>,
     context: &ParseContext<'_>,
-    features: Features,
+    built_in_settings: BuiltInSettings,
 ) -> (Vec<Webhook>, Vec<ExtraRule>) {
     let (mut webhooks, mut rules): (Vec<Webhook>, Vec<ExtraRule>) = Default::default();
     for members in top.tables("WEBHOOKS", WEBHOOK) {
-        members.require_binding("scheme", features.has_ledger, Ledger::CLASS, "webhooks.md");
-        let Some((webhook, rule)) = parse_entry(&members, context, features, webhooks.len()) else {
+        members.require_binding("scheme", built_in_settings.bound.ledger, Ledger::CLASS, "webhooks.md");
+        let Some((webhook, rule)) = parse_entry(&members, context, built_in_settings, webhooks.len()) else {
             continue;
         };
         if webhooks.iter().any(|other| other.name == webhook.name) {
@@ -50,7 +50,7 @@ pub(super) fn parse(
 fn parse_entry(
     members: &Table<'_>,
     context: &ParseContext<'_>,
-    features: Features,
+    built_in_settings: BuiltInSettings,
     index: usize,
 ) -> Option<(Webhook, Rule)> {
     members.require(&["name", "scheme", "path"]);
@@ -69,7 +69,7 @@ fn parse_entry(
     let by_event_id = members.choice("dedupe", &[("event_id", true), ("payload_hash", false)]);
     let events = members.list("events", |text| Ok(text.to_owned()));
     let body_limit = members.bytes("body_limit");
-    let delivery = delivery(members, features.has_inbox, body_limit, timeout);
+    let delivery = delivery(members, built_in_settings.bound.inbox, body_limit, timeout);
     let scheme = scheme(members);
     if let Some(scheme) = &scheme {
         if members.has("tolerance") && !scheme.signs_timestamp() {
