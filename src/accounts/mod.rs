@@ -200,7 +200,7 @@ impl Object for Accounts {
             }
             Command::Write(author, write) => writes::write(store, &author, write, now),
             Command::EndedSessions(ids) => {
-                ended::note(store, &ids, now)?;
+                ended::record(store, &ids, now)?;
                 Ok(Reply::Done(true))
             }
             Command::StatusDelivered(id, version) => {

@@ -154,7 +154,7 @@ fn authorize<'a>(
 ) -> Result<Result<Authorized<'a>, Refusal>, StoreError> {
     // Only `Sessions` knows whether a session is live. The gateway asked it, and reports here when the session ends.
     author.check_age(now)?;
-    if ended::is_noted(store, author)? {
+    if ended::is_recorded(store, author)? {
         return Ok(Err(author.refusal()));
     }
     let Some(user) = author.user.as_deref() else { return Ok(Err(Refusal::Kind)) };

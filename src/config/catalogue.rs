@@ -36,7 +36,7 @@ pub(super) fn parse_for_rule(members: &Table<'_>, mistakes: &Mistakes) -> Option
             }
         }
         other => {
-            members.note("catalogue", expected("true or a table", other));
+            members.report("catalogue", expected("true or a table", other));
             return None;
         }
     };
@@ -45,7 +45,7 @@ pub(super) fn parse_for_rule(members: &Table<'_>, mistakes: &Mistakes) -> Option
         ("methods", "required with catalogue: the catalogue lists the methods for agents"),
     ] {
         if !members.has(name) {
-            members.note(name, message);
+            members.report(name, message);
         }
     }
     Some(listed)

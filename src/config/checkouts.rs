@@ -30,13 +30,13 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
         let provider = members.text("provider");
         let events = members.tables("confirm", CONFIRM);
         if members.value("confirm").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-            members.note("confirm", "expected a list of at least one event, found an empty list");
+            members.report("confirm", "expected a list of at least one event, found an empty list");
         }
         if let Some(provider) = &provider {
             match webhooks.iter().find(|webhook| webhook.name == *provider) {
                 None => members
-                    .note("provider", format!("expected the name of a webhook in WEBHOOKS, found {provider:?}")),
-                Some(webhook) if !webhook.signs_type => members.note(
+                    .report("provider", format!("expected the name of a webhook in WEBHOOKS, found {provider:?}")),
+                Some(webhook) if !webhook.signs_type => members.report(
                     "provider",
                     "expected a webhook whose scheme signs the event's type: an unsigned type cannot confirm a payment",
                 ),
@@ -65,7 +65,7 @@ pub(super) fn maintenance(
     if top.has("MAINTENANCE") && !context.variables.contains_key("UPSTREAM_SECRET") {
         let message =
             "required with MAINTENANCE: upstream uses it to distinguish maintenance requests from clients";
-        context.mistakes.note("UPSTREAM_SECRET", message);
+        context.mistakes.report("UPSTREAM_SECRET", message);
     }
     for members in top.tables("MAINTENANCE", MAINTAINED) {
         members.require_binding("path", has_ledger, Ledger::CLASS, "webhooks.md");
@@ -96,7 +96,7 @@ pub(super) fn parse_for_rule(
         "webhooks.md",
     );
     if !idempotency.is_some_and(|policy| policy.required) {
-        members.note(
+        members.report(
             "checkout",
             "requires idempotency = \"required\": otherwise a repeated request can be paid twice",
         );
@@ -106,7 +106,7 @@ pub(super) fn parse_for_rule(
     let provider = table.text("provider");
     let is_known = |name: &String| context.confirming_events.iter().any(|event| event.webhook == *name);
     if let Some(provider) = provider.as_ref().filter(|name| !is_known(name)) {
-        table.note(
+        table.report(
             "provider",
             format!("expected the name of a provider in CHECKOUT_PROVIDERS, found {provider:?}"),
         );
@@ -120,11 +120,11 @@ pub(super) fn parse_for_rule(
 fn equals(members: &Table<'_>) -> Vec<(String, Value)> {
     let Some(value) = members.value("equals") else { return Vec::new() };
     let Some(table) = value.as_object() else {
-        members.note("equals", expected("a table of JSON pointers and values", value));
+        members.report("equals", expected("a table of JSON pointers and values", value));
         return Vec::new();
     };
     for name in table.keys().filter(|name| !name.starts_with('/')) {
-        members.note("equals", format!("expected JSON pointers, such as /data/paid, found {name:?}"));
+        members.report("equals", format!("expected JSON pointers, such as /data/paid, found {name:?}"));
     }
     table.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -23,7 +23,7 @@ pub(super) fn parse(top: &Table<'_>) -> Vec<Kind> {
         let overlaps =
             |other: &Kind| other.prefix.starts_with(&kind.prefix) || kind.prefix.starts_with(&other.prefix);
         if kinds.iter().any(overlaps) {
-            members.note(
+            members.report(
                 "prefix",
                 "expected a prefix that does not overlap with another credential's: a token has one kind",
             );
@@ -36,7 +36,7 @@ pub(super) fn parse(top: &Table<'_>) -> Vec<Kind> {
 /// Parses `TOKEN_MAKERS`: which users may create tokens.
 pub(super) fn token_makers(top: &Table<'_>, login: Option<Login>) -> Option<TokenMakers> {
     if top.has("TOKEN_MAKERS") && login.is_some_and(|login| login != Login::Accounts) {
-        top.note("TOKEN_MAKERS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
+        top.report("TOKEN_MAKERS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
     }
     top.choice("TOKEN_MAKERS", &[("users", TokenMakers::Users), ("admins", TokenMakers::Admins)])
 }
@@ -44,7 +44,7 @@ pub(super) fn token_makers(top: &Table<'_>, login: Option<Login>) -> Option<Toke
 /// Parses `TOKEN_MAX_EXPIRY`: the longest lifetime of a new token.
 pub(super) fn max_expiry(top: &Table<'_>, login: Option<Login>) -> Option<MaxExpiry> {
     if top.has("TOKEN_MAX_EXPIRY") && login.is_some_and(|login| login != Login::Accounts) {
-        top.note("TOKEN_MAX_EXPIRY", "requires SESSION.login = \"accounts\": tokens belong to accounts");
+        top.report("TOKEN_MAX_EXPIRY", "requires SESSION.login = \"accounts\": tokens belong to accounts");
     }
     let bounds = Duration::from_mins(1)..=Duration::from_hours(3_650 * 24);
     let lifetime = top.duration_within("TOKEN_MAX_EXPIRY", bounds, "expected a duration from 1m to 3650d")?;
@@ -61,19 +61,21 @@ pub(super) fn agent_tokens(context: &ParseContext<'_>, kinds: &[Kind]) -> Vec<Co
     let ParseContext { variables, mistakes, .. } = *context;
     let Some(value) = variables.get("AGENT_TOKENS") else { return Vec::new() };
     let Some(text) = value.as_str() else {
-        mistakes.note("AGENT_TOKENS", "expected a string \"name1:token1,name2:token2\"");
+        mistakes.report("AGENT_TOKENS", "expected a string \"name1:token1,name2:token2\"");
         return Vec::new();
     };
     if kinds.is_empty() {
-        mistakes.note("AGENT_TOKENS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
+        mistakes.report("AGENT_TOKENS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
         return Vec::new();
     }
     let mut tokens: Vec<ConfiguredToken> = Vec::new();
     for (number, entry) in (1..).zip(text.split(',').map(str::trim)) {
         match parse_agent_token(number, entry, kinds, &tokens) {
             Ok(token) => tokens.push(token),
-            Err(message) => mistakes
-                .complain("AGENT_TOKENS", format!("{message} (this entry is refused until you correct it)")),
+            Err(message) => mistakes.report_entry(
+                "AGENT_TOKENS",
+                format!("{message} (this entry is refused until you correct it)"),
+            ),
         }
     }
     tokens
@@ -127,7 +129,7 @@ fn parse_entry(members: &Table<'_>) -> Option<Kind> {
     members.require(&["prefix", "kind", "machine"]);
     let prefix = members.parse_shape("prefix", prefix);
     if prefix.as_deref() == Some("mki_") {
-        members.note("prefix", "expected another prefix: invite tokens have this one");
+        members.report("prefix", "expected another prefix: invite tokens have this one");
     }
     let is_agent = members.choice("kind", &[("user", false), ("agent", true)]);
     let source = members.parse_shape("source", source);
@@ -135,20 +137,22 @@ fn parse_entry(members: &Table<'_>) -> Option<Kind> {
     let machine = members.flag("machine");
     match (members.has("machine"), machine, members.has("source")) {
         (true, true, false) => {
-            members
-                .note("source", "source is required with machine = true: upstream gets it as X-Actor-Source");
+            members.report(
+                "source",
+                "source is required with machine = true: upstream gets it as X-Actor-Source",
+            );
         }
         (true, false, true) => {
-            members.note("source", "not allowed with machine = false: only machines have a source");
+            members.report("source", "not allowed with machine = false: only machines have a source");
         }
         (true, false, false) if is_agent == Some(true) => {
-            members.note("machine", "expected true with kind = \"agent\"");
+            members.report("machine", "expected true with kind = \"agent\"");
         }
         _ => {}
     }
     let delegate = members.flag("delegate");
     if delegate && (machine || is_agent == Some(true)) {
-        members.note(
+        members.report(
             "delegate",
             "expected false: only a person's token (kind = \"user\", machine = false) may create tokens",
         );

@@ -70,7 +70,7 @@ pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> GuardSetting
 fn bot_check(top: &Table<'_>, context: &ParseContext<'_>) -> Option<bot_check::Policy> {
     let ParseContext { variables, public_origins, development, mistakes, .. } = *context;
     let table = Table::open("BOT_CHECK", top.value("BOT_CHECK"), BOT_CHECK, mistakes);
-    let verify_url = table.parse("verify_url", |text| url(text, development));
+    let verify_url = table.parse("verify_url", |text| parse_url(text, development));
     let header = table.parse_shape("header", |text| {
         (!text.is_empty() && text.bytes().all(crate::http::cookie::is_token_byte))
             .then(|| text.to_ascii_lowercase())
@@ -85,25 +85,25 @@ fn bot_check(top: &Table<'_>, context: &ParseContext<'_>) -> Option<bot_check::P
     if !table.has("hostnames") {
         hostnames = public_origins.iter().map(|origin| host_of(origin.authority()).to_owned()).collect();
     } else if table.value("hostnames").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-        table.note(
+        table.report(
             "hostnames",
             "expected at least one host name (without this member: the hosts of PUBLIC_ORIGINS)",
         );
     }
-    let note = |message: &str| mistakes.note("TURNSTILE_SECRET", message);
+    let report = |message: &str| mistakes.report("TURNSTILE_SECRET", message);
     let Some(secret) = variables.get("TURNSTILE_SECRET") else {
         if top.has("BOT_CHECK") {
             let how = how_to_set("TURNSTILE_SECRET", development);
-            note(&format!("required with BOT_CHECK ({how})"));
+            report(&format!("required with BOT_CHECK ({how})"));
         }
         return None;
     };
     let Some(secret) = secret.as_str().and_then(Opaque::parse) else {
-        note("expected 1 to 256 visible ASCII characters");
+        report("expected 1 to 256 visible ASCII characters");
         return None;
     };
     if bot_check::is_for_tests(secret.expose()) && !development {
-        note("expected the secret of your own widget in production, found a test secret of Turnstile");
+        report("expected the secret of your own widget in production, found a test secret of Turnstile");
     }
     Some(bot_check::Policy {
         verify_url: verify_url?,
@@ -117,10 +117,10 @@ fn bot_check(top: &Table<'_>, context: &ParseContext<'_>) -> Option<bot_check::P
 
 /// Returns the external policy: the service binding `POLICY`, or the service at `POLICY_URL`.
 fn policy(top: &Table<'_>, context: &ParseContext<'_>) -> Option<PolicyEndpoint> {
-    let policy_url = top.parse("POLICY_URL", |text| url(text, context.development));
+    let policy_url = top.parse("POLICY_URL", |text| parse_url(text, context.development));
     if context.bindings.has("POLICY") {
         if top.has("POLICY_URL") {
-            top.note("POLICY_URL", "not allowed with a service binding POLICY: remove one of them");
+            top.report("POLICY_URL", "not allowed with a service binding POLICY: remove one of them");
         }
         return Some(PolicyEndpoint::Binding);
     }
@@ -134,9 +134,9 @@ pub(super) fn parse_for_rule(
     context: &RuleContext<'_>,
 ) -> Guards {
     let RuleContext { built_in_settings, available_guards, .. } = *context;
-    let named = |name| members.parse_shape(name, |text| is_plain_name(text).then(|| text.to_owned()));
-    let bot_check = members.parse_shape("bot_check", action);
-    let (feature, policy) = (named("feature"), named("policy"));
+    let parse_name = |name| members.parse_shape(name, |text| is_plain_name(text).then(|| text.to_owned()));
+    let bot_check = members.parse_shape("bot_check", parse_action);
+    let (feature, policy) = (parse_name("feature"), parse_name("policy"));
     for (name, is_available, message) in [
         (
             "bot_check",
@@ -155,7 +155,7 @@ pub(super) fn parse_for_rule(
         ),
     ] {
         if members.has(name) && !is_available {
-            members.note(name, message);
+            members.report(name, message);
         }
     }
     let confirm = members.choice("confirm", &[("human", Confirm::Human)]);
@@ -169,10 +169,10 @@ pub(super) fn parse_for_rule(
         match access {
             Some(Access::Public | Access::Optional) => {
                 members
-                    .note("confirm", "requires an access that identifies the caller: a user approves the requests of the user's machines");
+                    .report("confirm", "requires an access that identifies the caller: a user approves the requests of the user's machines");
             }
             Some(Access::Human) => {
-                members.note("confirm", "not allowed with access = \"human\": it admits no machine");
+                members.report("confirm", "not allowed with access = \"human\": it admits no machine");
             }
             _ => {}
         }
@@ -181,7 +181,7 @@ pub(super) fn parse_for_rule(
     if members.has("audit") {
         members.require_binding("audit", built_in_settings.bound.audit, AuditObject::CLASS, "operations.md");
         if built_in_settings.check == Some(Check::Token) {
-            members.note(
+            members.report(
                 "audit",
                 "requires SESSION.check = \"registry\": otherwise no admin can read the audit trail",
             );
@@ -197,7 +197,7 @@ pub(super) fn parse_for_rule(
 }
 
 /// Parses the URL of a service. Credentials and a fragment are mistakes. `http` is allowed only in development.
-fn url(text: &str, development: bool) -> Result<String, String> {
+fn parse_url(text: &str, development: bool) -> Result<String, String> {
     let url_kind = if development { "an http or https URL" } else { "an https URL" };
     let error = || format!("expected {url_kind} without credentials and fragment, found {text:?}");
     let url = Url::parse(text).map_err(|_| error())?;
@@ -207,7 +207,7 @@ fn url(text: &str, development: bool) -> Result<String, String> {
 }
 
 /// Parses a Turnstile action: 1 to 32 of `A-Z`, `a-z`, `0-9`, `_` and `-`.
-fn action(text: &str) -> Option<String> {
+fn parse_action(text: &str) -> Option<String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     ((1..=32).contains(&text.len()) && text.bytes().all(is_allowed)).then(|| text.to_owned())
 }

@@ -16,7 +16,7 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
     let dependent_members = ["save", "hold", "retention", "invocation_id"];
     if !members.has("idempotency") {
         for name in dependent_members.iter().filter(|name| members.has(name)) {
-            members.note(name, "requires idempotency");
+            members.report(name, "requires idempotency");
         }
         return None;
     }
@@ -30,7 +30,7 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
     let is_safe = |method: &String| matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
     if !methods.is_empty() && methods.iter().all(is_safe) {
         members
-            .note("idempotency", "expected a method that changes state: GET, HEAD and OPTIONS need no key");
+            .report("idempotency", "expected a method that changes state: GET, HEAD and OPTIONS need no key");
     }
     let (invocation_id, invocation_pointer) = match members.value("invocation_id") {
         // Leaked: the configuration lives as long as the isolate.

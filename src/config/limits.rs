@@ -29,7 +29,7 @@ pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> Vec<Limit> {
         });
         let Some(limit) = parse_entry(&members) else { continue };
         if limits.iter().any(|other| other.rate.name == limit.rate.name) {
-            members.note("name", "expected a unique name: another limit has the same name");
+            members.report("name", "expected a unique name: another limit has the same name");
         }
         limits.push(limit);
     }

@@ -36,7 +36,7 @@ pub(super) fn parse(
     let is_wanted = top.has("PAGES");
     if login_by != Some(Login::Accounts) {
         if is_wanted && login_by.is_some() {
-            top.note("PAGES", "requires SESSION.login = \"accounts\": the pages are those of accounts");
+            top.report("PAGES", "requires SESSION.login = \"accounts\": the pages are those of accounts");
         }
         return off;
     }
@@ -46,7 +46,7 @@ pub(super) fn parse(
     }
     if !context.bindings.has("ASSETS") {
         if is_wanted {
-            top.note(
+            top.report(
                 "PAGES",
                 "expected a static assets binding ASSETS, found none (see docs/accounts.md#pages)",
             );
@@ -54,7 +54,7 @@ pub(super) fn parse(
         return ParsedPages { pages: None, lack_assets: true };
     }
     if top.value("ENDPOINTS").and_then(|value| value.as_str()).is_some_and(|path| path == prefix) {
-        top.note("PAGES", "expected a prefix other than ENDPOINTS");
+        top.report("PAGES", "expected a prefix other than ENDPOINTS");
     }
     ParsedPages { pages: Some(pages), lack_assets: false }
 }
@@ -62,7 +62,7 @@ pub(super) fn parse(
 /// Parses `BRANDING`.
 pub(super) fn branding(top: &Table<'_>, login_by: Option<Login>, context: &ParseContext<'_>) -> Branding {
     if top.has("BRANDING") && login_by.is_some_and(|login| login != Login::Accounts) {
-        top.note("BRANDING", "requires SESSION.login = \"accounts\": it is for the pages of accounts");
+        top.report("BRANDING", "requires SESSION.login = \"accounts\": it is for the pages of accounts");
     }
     let table = Table::open("BRANDING", top.value("BRANDING"), BRANDING, context.mistakes);
     Branding {

@@ -86,7 +86,7 @@ impl Config {
         let missing = unusable.iter().filter_map(|variable| variable.missing.as_deref());
         mistakes.drop_follow_ons(&missing.collect::<Vec<_>>());
         for UnusableVariable { name, message, .. } in unusable {
-            mistakes.note(name, message);
+            mistakes.report(name, message);
         }
         let entry_errors = mistakes.entry_errors();
         let mut mistakes = mistakes.into_vec();
@@ -160,10 +160,10 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let home_path = table.parse("home_path", page_path);
     if prefix.is_some_and(|prefix| [&login_path, &home_path].into_iter().flatten().any(|path| path == prefix))
     {
-        top.note("ENDPOINTS", "expected a path other than SESSION.login_path and SESSION.home_path");
+        top.report("ENDPOINTS", "expected a path other than SESSION.login_path and SESSION.home_path");
     }
     if login_path.is_some() && login_path == home_path {
-        table.note(
+        table.report(
             "home_path",
             "expected a path other than SESSION.login_path: otherwise the page redirects to itself",
         );
@@ -172,7 +172,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     // Tokens are stored with accounts. Without accounts there are no tokens.
     let kinds = credentials::parse(&top);
     if top.has("CREDENTIALS") && login_by.is_some_and(|login| login != Login::Accounts) {
-        top.note("CREDENTIALS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
+        top.report("CREDENTIALS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
     }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let user_headers = user_headers(&top, login_by);
@@ -213,7 +213,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let rules = rules::parse(&context, &rule_context, extra_rules);
     let mut all_rules = rules.iter().flat_map(rule::Table::rules);
     if upstream == Some(Upstream::Assets) && all_rules.any(|rule| rule.encoded_slashes) {
-        mistakes.note(
+        mistakes.report(
             "ROUTES",
             "encoded_slashes is not allowed with static assets: their names contain no slash",
         );
@@ -298,12 +298,12 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
     let origins = top.origins("PUBLIC_ORIGINS");
     let is_empty_list = top.value("PUBLIC_ORIGINS").and_then(Value::as_array).is_some_and(Vec::is_empty);
     if is_empty_list {
-        top.note("PUBLIC_ORIGINS", "expected a list of at least one origin, found an empty list");
+        top.report("PUBLIC_ORIGINS", "expected a list of at least one origin, found an empty list");
     }
     top.require(&["PUBLIC_ORIGINS"]);
     for origin in &origins {
         if origin.scheme() == "http" && !development {
-            top.note(
+            top.report(
                 "PUBLIC_ORIGINS",
                 format!(
                     "expected https origins in production, found {:?}: browsers store no Secure cookie there",
@@ -317,7 +317,7 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
 
 fn user_headers(top: &Table<'_>, login: Option<Login>) -> Vec<UserHeader> {
     if top.has("USER_HEADERS") && login.is_some_and(|login| login != Login::Accounts) {
-        top.note("USER_HEADERS", "requires SESSION.login = \"accounts\": names belong to accounts");
+        top.report("USER_HEADERS", "requires SESSION.login = \"accounts\": names belong to accounts");
     }
     top.list("USER_HEADERS", |text| match text {
         "name" => Ok(UserHeader::Name),
@@ -329,11 +329,11 @@ fn user_headers(top: &Table<'_>, login: Option<Login>) -> Vec<UserHeader> {
 fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {
     let value = top.value("DANGER_FIXED_NOW")?;
     if !development {
-        top.note("DANGER_FIXED_NOW", "not allowed in production");
+        top.report("DANGER_FIXED_NOW", "not allowed in production");
     }
     let seconds = value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
     if seconds.is_none() {
-        top.note("DANGER_FIXED_NOW", expected("Unix seconds", value));
+        top.report("DANGER_FIXED_NOW", expected("Unix seconds", value));
     }
     seconds.map(Timestamp)
 }

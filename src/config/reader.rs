@@ -34,12 +34,12 @@ pub(super) struct Mistakes {
 }
 
 impl Mistakes {
-    pub(super) fn note(&self, path: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn report(&self, path: impl Into<String>, message: impl Into<String>) {
         self.mistakes.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
     }
 
     /// Records an invalid entry that is refused while everything else works.
-    pub(super) fn complain(&self, path: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn report_entry(&self, path: impl Into<String>, message: impl Into<String>) {
         self.entry_errors.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
     }
 
@@ -100,13 +100,13 @@ impl<'a> Table<'a> {
         let path = path.into();
         let members = value.and_then(|value| {
             if value.as_object().is_none() {
-                mistakes.note(path.clone(), expected("a table", value));
+                mistakes.report(path.clone(), expected("a table", value));
             }
             value.as_object()
         });
         for name in members.into_iter().flat_map(Map::keys) {
             if !schema.iter().any(|member| member.name == name) {
-                mistakes.note(format!("{path}.{name}"), unknown_name(name, schema));
+                mistakes.report(format!("{path}.{name}"), unknown_name(name, schema));
             }
         }
         Self { path, members, schema, mistakes }
@@ -122,8 +122,8 @@ impl<'a> Table<'a> {
     }
 
     /// Records a mistake about a member.
-    pub(super) fn note(&self, name: &str, message: impl Into<String>) {
-        self.mistakes.note(self.path_of(name), message);
+    pub(super) fn report(&self, name: &str, message: impl Into<String>) {
+        self.mistakes.report(self.path_of(name), message);
     }
 
     /// Returns whether an unknown member is probably a misspelling of this name. That mistake is already recorded.
@@ -137,7 +137,7 @@ impl<'a> Table<'a> {
     /// Records a mistake for each of these members that is missing and not misspelt.
     pub(super) fn require(&self, names: &[&str]) {
         for name in names.iter().filter(|name| !self.has(name) && !self.is_misspelt(name)) {
-            self.note(name, format!("expected {}, found nothing", self.member(name).shape));
+            self.report(name, format!("expected {}, found nothing", self.member(name).shape));
         }
     }
 
@@ -145,7 +145,7 @@ impl<'a> Table<'a> {
     pub(super) fn require_binding(&self, name: &str, has_binding: bool, class: Class, docs_page: &str) {
         if !has_binding {
             let Class { binding, name: class, .. } = class;
-            self.note(
+            self.report(
                 name,
                 format!(
                     "expected a binding {binding} to the class {class}, found none (see docs/{docs_page})"
@@ -157,7 +157,7 @@ impl<'a> Table<'a> {
     /// Parses a text or its default. Returns `None` if it is absent, or if it is invalid: then a mistake is recorded.
     pub(super) fn parse<T>(&self, name: &str, parser: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let text = self.borrowed_text(name)?;
-        parser(text).map_err(|message| self.note(name, message)).ok()
+        parser(text).map_err(|message| self.report(name, message)).ok()
     }
 
     /// Same as [`Table::parse`], for a parser without messages: the message contains the member's shape in the schema.
@@ -190,7 +190,7 @@ impl<'a> Table<'a> {
         match self.value(name) {
             Some(Value::String(text)) => Some(text),
             Some(other) => {
-                self.note(name, expected(member.shape, other));
+                self.report(name, expected(member.shape, other));
                 None
             }
             None => member.default,
@@ -228,7 +228,7 @@ impl<'a> Table<'a> {
     ) -> Option<Duration> {
         let duration = self.duration(name)?;
         if !bounds.contains(&duration) {
-            self.note(name, message);
+            self.report(name, message);
         }
         Some(duration)
     }
@@ -237,7 +237,7 @@ impl<'a> Table<'a> {
     pub(super) fn tables(&self, name: &str, schema: &'static [Member]) -> Vec<Table<'a>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let Some(entries) = value.as_array() else {
-            self.note(name, expected(self.member(name).shape, value));
+            self.report(name, expected(self.member(name).shape, value));
             return Vec::new();
         };
         let path = self.path_of(name);
@@ -262,7 +262,7 @@ impl<'a> Table<'a> {
         let found = number.filter(|number| bounds.contains(number));
         if found.is_none() {
             let shape = format!("a number from {} to {}", bounds.start(), bounds.end());
-            self.note(name, expected(&shape, value));
+            self.report(name, expected(&shape, value));
         }
         found
     }
@@ -273,7 +273,7 @@ impl<'a> Table<'a> {
         let bytes = value.as_u64().and_then(|bytes| usize::try_from(bytes).ok());
         let found = bytes.filter(|bytes| (1..=MAX_BODY_LIMIT).contains(bytes));
         if found.is_none() {
-            self.note(name, expected("a number of bytes up to 16777216", value));
+            self.report(name, expected("a number of bytes up to 16777216", value));
         }
         found
     }
@@ -282,7 +282,7 @@ impl<'a> Table<'a> {
         match self.value(name) {
             Some(Value::Bool(flag)) => *flag,
             Some(other) => {
-                self.note(name, expected("true or false", other));
+                self.report(name, expected("true or false", other));
                 false
             }
             None => self.member(name).default == Some("true"),
@@ -301,7 +301,7 @@ impl<'a> Table<'a> {
                 &split
             }
             _ => {
-                self.note(name, expected(self.member(name).shape, value));
+                self.report(name, expected(self.member(name).shape, value));
                 return Vec::new();
             }
         };
@@ -310,8 +310,8 @@ impl<'a> Table<'a> {
             let path = format!("{}[{index}]", self.path_of(name));
             match item.as_str().map(&parser) {
                 Some(Ok(item)) => list.push(item),
-                Some(Err(message)) => self.mistakes.note(path, message),
-                None => self.mistakes.note(path, expected("a string", item)),
+                Some(Err(message)) => self.mistakes.report(path, message),
+                None => self.mistakes.report(path, expected("a string", item)),
             }
         }
         list

@@ -61,7 +61,7 @@ pub(super) fn parse(
     for name in names {
         let Some(value) = variables.get(name) else { continue };
         let Some(entries) = value.as_array() else {
-            mistakes.note(name.as_str(), expected("a list of rules", value));
+            mistakes.report(name.as_str(), expected("a list of rules", value));
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
@@ -78,7 +78,7 @@ pub(super) fn parse(
     }
     for ExtraRule { location, rule } in extra_rules {
         if let Err(message) = add(&mut table, rule, built_in_settings) {
-            mistakes.note(location, message);
+            mistakes.report(location, message);
         }
     }
     let login_path = login_path?;
@@ -110,7 +110,7 @@ fn add_rule(
     let access = members.choice("access", ACCESS);
     let methods = members.list("methods", method);
     if members.value("methods").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-        members.note(
+        members.report(
             "methods",
             "expected at least one method: an empty list never matches (remove methods to match all)",
         );
@@ -118,7 +118,7 @@ fn add_rule(
     let strict = members.choice("csrf", &[("strict", Csrf::Strict)]);
     let csrf = match (members.flag("insecure_skip_csrf"), strict) {
         (true, Some(_)) => {
-            members.note("insecure_skip_csrf", "not allowed with csrf = \"strict\"");
+            members.report("insecure_skip_csrf", "not allowed with csrf = \"strict\"");
             return;
         }
         (true, None) => Csrf::InsecureSkip,
@@ -141,7 +141,7 @@ fn add_rule(
     let return_field = members.parse_shape("return_field", return_field);
     let body_readers = ["idempotency", "confirm", "bot_check", "return_field"];
     if members.has("body_limit") && !body_readers.iter().any(|name| members.has(name)) {
-        members.note("body_limit", "requires idempotency, confirm, bot_check or return_field");
+        members.report("body_limit", "requires idempotency, confirm, bot_check or return_field");
     }
     let body_limit = members.bytes("body_limit");
     let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
@@ -151,34 +151,34 @@ fn add_rule(
         && serves_pages
         && !matches!(access, Access::Public | Access::Optional)
     {
-        members.note(
+        members.report(
             "access",
             "expected \"public\" or \"optional\": otherwise the login page redirects to itself",
         );
     }
     if access == Access::Agent && login_by.is_some_and(|login| login != Login::Accounts) {
-        members.note(
+        members.report(
             "access",
             "\"agent\" requires SESSION.login = \"accounts\": without it there are no tokens",
         );
     }
     if members.has("unauthenticated") && !access.requires_principal() {
-        members.note(
+        members.report(
             "unauthenticated",
             "requires an access that needs a credential: this access refuses no request without one",
         );
     }
     let recent = recent(&members, access, check);
     if access == Access::Admin && check == Some(Check::Token) {
-        members.note("access", "\"admin\" requires SESSION.check = \"registry\": a session token contains no role, so every request would be refused");
+        members.report("access", "\"admin\" requires SESSION.check = \"registry\": a session token contains no role, so every request would be refused");
     }
     let owner_from = members.parse("owner_from", |text| OwnerFrom::parse(text, &path));
     match (access == Access::Owner, members.has("owner_from")) {
-        (true, false) => members.note(
+        (true, false) => members.report(
             "owner_from",
             "required with access = \"owner\": Vestibule asks upstream there for the owner",
         ),
-        (false, true) => members.note("owner_from", "requires access = \"owner\""),
+        (false, true) => members.report("owner_from", "requires access = \"owner\""),
         _ => {}
     }
     let encoded_slashes = slashes::parse_for_rule(&members, &path, owner_from.as_ref());
@@ -207,7 +207,7 @@ fn add_rule(
         ..Rule::new(&path, access, Destination::Upstream)
     };
     if let Err(message) = add(table, rule, built_in_settings) {
-        members.note("path", message);
+        members.report("path", message);
     }
 }
 
@@ -215,13 +215,13 @@ fn add_rule(
 fn recent(members: &Table<'_>, access: Access, check: Option<Check>) -> Option<Duration> {
     let recent = members.duration_within("recent", RECENT, "expected a duration from 1m to 30d")?;
     if check == Some(Check::Token) {
-        members.note(
+        members.report(
             "recent",
             "requires SESSION.check = \"registry\": the registry stores when users authenticated",
         );
     }
     if !access.requires_principal() || access == Access::Agent {
-        members.note("recent", "requires an access for users: only a session can be recent");
+        members.report("recent", "requires an access for users: only a session can be recent");
     }
     Some(recent)
 }
@@ -230,7 +230,7 @@ fn recent(members: &Table<'_>, access: Access, check: Option<Check>) -> Option<D
 fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
     let signs_in = members.flag("login");
     if signs_in && methods.is_empty() {
-        members.note("methods", "required with login = true: list the methods that sign users in");
+        members.report("methods", "required with login = true: list the methods that sign users in");
     }
     signs_in
 }

@@ -36,11 +36,11 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
         match secret {
             Some(Ok(secret)) => Some(secret),
             Some(Err(error)) => {
-                mistakes.note(name, error.to_string());
+                mistakes.report(name, error.to_string());
                 None
             }
             None => {
-                mistakes.note(name, expected("a secret", value));
+                mistakes.report(name, expected("a secret", value));
                 None
             }
         }
@@ -48,19 +48,19 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
     if !variables.contains_key("AUTH_SECRET") {
         let how = how_to_set("AUTH_SECRET", context.development);
         mistakes
-            .note("AUTH_SECRET", format!("expected a secret of at least 32 bytes, found nothing ({how})"));
+            .report("AUTH_SECRET", format!("expected a secret of at least 32 bytes, found nothing ({how})"));
     }
     let (current, previous, upstream) =
         (read("AUTH_SECRET"), read("AUTH_SECRET_PREVIOUS"), read("UPSTREAM_SECRET"));
     if upstream.is_some() && (upstream == current || upstream == previous) {
-        mistakes.note(
+        mistakes.report(
             "UPSTREAM_SECRET",
             "expected a secret other than AUTH_SECRET: otherwise an assertion could be used as a session",
         );
     }
     let setup_token = read("SETUP_TOKEN");
     if setup_token.is_some() && [&current, &previous, &upstream].contains(&&setup_token) {
-        mistakes.note(
+        mistakes.report(
             "SETUP_TOKEN",
             "expected a secret that is used for nothing else: people enter it in a form",
         );
@@ -74,7 +74,7 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
     let keys = Keys::new(&current, previous.as_ref());
     if keys.is_err() {
         mistakes
-            .note("AUTH_SECRET_PREVIOUS", "expected a secret with a key id other than that of AUTH_SECRET");
+            .report("AUTH_SECRET_PREVIOUS", "expected a secret with a key id other than that of AUTH_SECRET");
     }
     let typed = |typ| upstream.as_ref().map(|secret| TypedKey::new(typ, secret));
     let (upstream_key, logout_key) = (typed(assertion::TYPE), typed(logout_token::TYPE));

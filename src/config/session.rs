@@ -25,27 +25,27 @@ pub(super) fn parse(table: &Table<'_>, context: &ParseContext<'_>) -> Option<coo
     let cookie = table.parse_shape("cookie", CookieName::parse);
     let previous = table.parse_shape("cookie_previous", CookieName::parse);
     if previous.is_some() && previous == cookie {
-        table.note("cookie_previous", "expected a name other than SESSION.cookie");
+        table.report("cookie_previous", "expected a name other than SESSION.cookie");
     }
     if previous.is_some() && !table.has("login") {
-        table.note(
+        table.report(
             "cookie_previous",
             "requires login: without it, upstream sets the cookie under its own name",
         );
     }
     let domain = table.parse("domain", |text| cookie_domain(text, context.public_origins));
     if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
-        table.note("domain", "not allowed with a __Host- cookie");
+        table.report("domain", "not allowed with a __Host- cookie");
     }
     let lifetime = lifetime(table);
     let leeway = table.duration("leeway");
     if leeway.is_some_and(|leeway| leeway > MAX_LEEWAY) {
-        table.note("leeway", "expected 60s or less");
+        table.report("leeway", "expected 60s or less");
     }
     let user_claim = table.parse("user_claim", claim_name);
     let session_claim = table.parse("session_claim", claim_name);
     if user_claim.is_some() && user_claim == session_claim {
-        table.note("session_claim", "expected a claim other than SESSION.user_claim");
+        table.report("session_claim", "expected a claim other than SESSION.user_claim");
     }
     let forward = table.flag("forward");
     let (issuer, audience) = (table.parse("issuer", non_empty), table.parse("audience", non_empty));
@@ -63,28 +63,28 @@ pub(super) fn parse(table: &Table<'_>, context: &ParseContext<'_>) -> Option<coo
 fn lifetime(table: &Table<'_>) -> Option<Lifetime> {
     let lifetime = table.duration("lifetime");
     if lifetime == Some(Duration::ZERO) {
-        table.note("lifetime", "expected more than 0s");
+        table.report("lifetime", "expected more than 0s");
     }
     let refresh_after = table.duration("refresh_after");
     if let (Some(lifetime), Some(refresh_after)) = (lifetime, refresh_after)
         && refresh_after >= lifetime
     {
-        table.note(
+        table.report(
             "refresh_after",
             "expected less than SESSION.lifetime: otherwise sessions expire before they are refreshed",
         );
     }
     let (max_lifetime, idle) = (table.duration("max_lifetime"), table.duration("idle"));
     if max_lifetime.is_some_and(|max| max < MIN_LIMIT) {
-        table.note("max_lifetime", "expected 5m or more");
+        table.report("max_lifetime", "expected 5m or more");
     }
     if idle.is_some_and(|idle| idle < MIN_LIMIT) {
-        table.note("idle", "expected 5m or more: the time of the last use is accurate to two minutes");
+        table.report("idle", "expected 5m or more: the time of the last use is accurate to two minutes");
     }
     if let (Some(max), Some(idle)) = (max_lifetime, idle)
         && idle >= max
     {
-        table.note("idle", "expected less than SESSION.max_lifetime: otherwise it has no effect");
+        table.report("idle", "expected less than SESSION.max_lifetime: otherwise it has no effect");
     }
     Some(Lifetime { lifetime: lifetime?, refresh_after: refresh_after?, max_lifetime, idle })
 }
@@ -93,17 +93,17 @@ fn lifetime(table: &Table<'_>) -> Option<Lifetime> {
 pub(super) fn check(table: &Table<'_>, context: &ParseContext<'_>) -> Option<Check> {
     let ttl = table.duration("check_ttl");
     if ttl.is_some_and(|ttl| ttl > MAX_CHECK_TTL) {
-        table.note("check_ttl", "expected 60s or less: an ended session may stay valid for this time");
+        table.report("check_ttl", "expected 60s or less: an ended session may stay valid for this time");
     }
     let registry = table.choice("check", &[("registry", true), ("token", false)])?;
     if !registry {
         if table.has("check_ttl") {
-            table.note("check_ttl", "not allowed with check = \"token\", which does not ask the registry");
+            table.report("check_ttl", "not allowed with check = \"token\", which does not ask the registry");
         }
         return Some(Check::Token);
     }
     if !context.bindings.has(Sessions::CLASS.binding) {
-        table.note("check", "expected a binding SESSIONS to the class Sessions for \"registry\", found none (see docs/sessions.md): add it, or set \"token\"");
+        table.report("check", "expected a binding SESSIONS to the class Sessions for \"registry\", found none (see docs/sessions.md): add it, or set \"token\"");
     }
     Some(Check::Registry { ttl: ttl? })
 }
@@ -112,7 +112,7 @@ pub(super) fn check(table: &Table<'_>, context: &ParseContext<'_>) -> Option<Che
 pub(super) fn recent_admin(table: &Table<'_>, check: Option<Check>) -> Option<Duration> {
     let recent = table.duration_within("recent_admin", RECENT, "expected a duration from 1m to 30d")?;
     if check == Some(Check::Token) {
-        table.note(
+        table.report(
             "recent_admin",
             "requires check = \"registry\": the registry stores when users authenticated",
         );
@@ -124,7 +124,7 @@ pub(super) fn recent_admin(table: &Table<'_>, check: Option<Check>) -> Option<Du
 pub(super) fn login(table: &Table<'_>, check: Option<Check>, context: &ParseContext<'_>) -> Option<Login> {
     if !table.has("login") {
         if matches!(check, Some(Check::Registry { .. })) && !table.is_misspelt("login") {
-            table.note(
+            table.report(
                 "login",
                 "expected \"accounts\" or \"upstream\" (or check = \"token\"), found nothing: otherwise users cannot sign in",
             );
@@ -134,14 +134,14 @@ pub(super) fn login(table: &Table<'_>, check: Option<Check>, context: &ParseCont
     let login = table.choice("login", &[("accounts", Login::Accounts), ("upstream", Login::Upstream)])?;
     if login == Login::Accounts {
         if check == Some(Check::Token) {
-            table.note(
+            table.report(
                 "login",
                 "\"accounts\" requires check = \"registry\": a disabled account must lose its sessions",
             );
         }
         for class in [Accounts::CLASS, Limiter::CLASS, Tokens::CLASS] {
             if !context.bindings.has(class.binding) {
-                table.note("login", format!("expected a binding {} to the class {} for \"accounts\", found none (see docs/accounts.md)", class.binding, class.name));
+                table.report("login", format!("expected a binding {} to the class {} for \"accounts\", found none (see docs/accounts.md)", class.binding, class.name));
             }
         }
     }
@@ -159,7 +159,7 @@ pub(super) fn required_factor(table: &Table<'_>, login: Option<Login>) -> Option
         ],
     )?;
     if table.has("require_second_factor") && login.is_some_and(|login| login != Login::Accounts) {
-        table.note(
+        table.report(
             "require_second_factor",
             "requires SESSION.login = \"accounts\": second factors belong to accounts",
         );

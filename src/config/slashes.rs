@@ -7,10 +7,10 @@ use crate::routing::{owner::OwnerFrom, rule};
 pub(super) fn parse_for_rule(members: &Table<'_>, path: &str, owner_from: Option<&OwnerFrom>) -> bool {
     let is_enabled = members.flag("encoded_slashes");
     if is_enabled && !path.contains('{') {
-        members.note("encoded_slashes", "expected a path with a parameter");
+        members.report("encoded_slashes", "expected a path with a parameter");
     }
     if is_enabled && owner_from.is_some_and(|from| !from.is_in_order(path)) {
-        members.note(
+        members.report(
             "owner_from",
             "expected the parameters of the path in the same order, starting with the first (required by encoded_slashes)",
         );
@@ -28,7 +28,7 @@ pub(super) fn check(table: &rule::Table, slash_rules: &[(String, usize)], mistak
                 path if path.starts_with('/') => format!("the rule for {path:?}"),
                 _ => "paths without a rule".to_owned(),
             };
-            mistakes.note(
+            mistakes.report(
                 format!("{location}.encoded_slashes"),
                 format!(
                     "expected a rule that is at least as strict as {stricter_rule}: the decoded path may match it"

@@ -23,7 +23,7 @@ pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> Option<Upstr
     };
     if let Some(origin) = origin {
         if public_origins.contains(&origin) {
-            top.note(
+            top.report(
                 "UPSTREAM",
                 "expected the origin of the application, found one of PUBLIC_ORIGINS: Vestibule would forward requests to itself",
             );
@@ -37,7 +37,7 @@ pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> Option<Upstr
     if bindings.has("ASSETS") {
         return Some(Upstream::Assets);
     }
-    top.note(
+    top.report(
         "UPSTREAM",
         "expected an origin, a service binding UPSTREAM or a static assets binding ASSETS, found none",
     );

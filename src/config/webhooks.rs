@@ -38,7 +38,7 @@ pub(super) fn parse(
             continue;
         };
         if webhooks.iter().any(|other| other.name == webhook.name) {
-            members.note("name", "expected a unique name: another webhook has the same name");
+            members.report("name", "expected a unique name: another webhook has the same name");
         }
         webhooks.push(webhook);
         rules.push(ExtraRule { location: members.path_of("path"), rule });
@@ -73,16 +73,16 @@ fn parse_entry(
     let scheme = scheme(members);
     if let Some(scheme) = &scheme {
         if members.has("tolerance") && !scheme.signs_timestamp() {
-            members.note("tolerance", "not allowed: this scheme signs no timestamp");
+            members.report("tolerance", "not allowed: this scheme signs no timestamp");
         }
         if by_event_id == Some(true) && !scheme.signs_event_id() {
-            members.note("dedupe", "expected \"payload_hash\": this scheme signs no event id");
+            members.report("dedupe", "expected \"payload_hash\": this scheme signs no event id");
         }
         if scheme.repeats_bytes() && by_event_id != Some(false) && events.is_empty() {
-            members.note("events", EVENTS_REQUIRED);
+            members.report("events", EVENTS_REQUIRED);
         }
         if members.has("events") && !scheme.tells_event_type() {
-            members.note(
+            members.report(
                 "events",
                 "not allowed: events of this scheme have no type, so none would be forwarded",
             );
@@ -127,13 +127,13 @@ fn delivery(
     if !is_inbox {
         if members.has("order") {
             let message = "requires delivery = \"inbox\": direct deliveries are forwarded in the order of their arrival";
-            members.note("order", message);
+            members.report("order", message);
         }
         return Some(None);
     }
     members.require_binding("delivery", has_inbox, Inbox::CLASS, "webhooks.md");
     if body_limit.is_some_and(|limit| limit > MAX_INBOX_BODY) {
-        members.note(
+        members.report(
             "body_limit",
             "expected at most 1900000 with delivery = \"inbox\": a database row holds at most 2 MB",
         );
@@ -153,7 +153,7 @@ fn verifier(
     let ParseContext { variables, development, mistakes, .. } = *context;
     let variable = secret_name.unwrap_or_else(|| default_secret_name(name));
     let Some(text) = variables.get(&variable).and_then(Value::as_str).filter(|text| !text.is_empty()) else {
-        mistakes.note(
+        mistakes.report(
             variable.clone(),
             format!(
                 "expected the provider's signing secret, found nothing ({})",
@@ -163,7 +163,7 @@ fn verifier(
         return None;
     };
     if SECRETS.iter().any(|secret| secret.name == variable) {
-        mistakes.note(
+        mistakes.report(
             variable,
             "expected the provider's secret for a webhook, found one of Vestibule's own secrets",
         );
@@ -171,15 +171,15 @@ fn verifier(
     }
     let secrets: Vec<&str> = text.split(',').collect();
     if secrets.iter().any(|secret| secret.trim() != *secret) {
-        mistakes.note(variable, "expected no space around a secret: the space would be part of it");
+        mistakes.report(variable, "expected no space around a secret: the space would be part of it");
         return None;
     }
     if secrets.iter().any(|secret| (1..6).contains(&secret.len())) {
-        mistakes.note(variable, "expected secrets of 6 characters or more (commas separate secrets)");
+        mistakes.report(variable, "expected secrets of 6 characters or more (commas separate secrets)");
         return None;
     }
     Verifier::new(scheme, &secrets, tolerance)
-        .map_err(|error| mistakes.note(variable, error.to_string()))
+        .map_err(|error| mistakes.report(variable, error.to_string()))
         .ok()
 }
 
@@ -199,14 +199,14 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
     let name = members.text("scheme")?;
     if name != "hmac" {
         for name in HMAC_MEMBERS.iter().filter(|name| members.has(name)) {
-            members.note(name, "requires scheme = \"hmac\"");
+            members.report(name, "requires scheme = \"hmac\"");
         }
         let found = Scheme::named(&name);
         if found.is_none() {
             let names: Vec<String> =
                 Scheme::PLAIN.iter().map(|scheme| format!("{:?}", scheme.name())).collect();
             let names = names.join(", ");
-            members.note("scheme", format!("expected one of {names}, \"hmac\", found {name:?}"));
+            members.report("scheme", format!("expected one of {names}, \"hmac\", found {name:?}"));
         }
         return found;
     }
@@ -225,7 +225,7 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
         event_type: text("event_type"),
     };
     hmac::Policy::new(&settings)
-        .map_err(|errors| errors.iter().for_each(|error| members.note(error.member, error.message)))
+        .map_err(|errors| errors.iter().for_each(|error| members.report(error.member, error.message)))
         .map(Scheme::Hmac)
         .ok()
 }

@@ -30,7 +30,7 @@ pub type Ids = String;
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn note(store: &impl Store, ids: &Ids, now: Timestamp) -> Result<(), StoreError> {
+pub fn record(store: &impl Store, ids: &Ids, now: Timestamp) -> Result<(), StoreError> {
     store.run("DELETE FROM ended_sessions WHERE until <= ?", &[now.into()])?;
     store.run(
         "INSERT OR REPLACE INTO ended_sessions SELECT value, ? FROM json_each(?)",
@@ -43,7 +43,7 @@ pub fn note(store: &impl Store, ids: &Ids, now: Timestamp) -> Result<(), StoreEr
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn is_noted(store: &impl Store, author: &Author) -> Result<bool, StoreError> {
+pub fn is_recorded(store: &impl Store, author: &Author) -> Result<bool, StoreError> {
     let Credential::Session(id) = &author.credential else { return Ok(false) };
     Ok(!store.run("SELECT 1 FROM ended_sessions WHERE id = ?", &[id.into()])?.is_empty())
 }

@@ -70,13 +70,13 @@ impl Object for Confirmations {
                 let (Some(by), Credential::Session(_)) = (&author.user, &author.credential) else {
                     return Err(StoreError("only a person's session may decide".to_owned()));
                 };
-                if ended::is_noted(store, &author)? {
+                if ended::is_recorded(store, &author)? {
                     return Ok(Reply::SessionEnded);
                 }
                 decide(store, &id, by, approves, now)
             }
             Command::EndedSessions(ids) => {
-                ended::note(store, &ids, now)?;
+                ended::record(store, &ids, now)?;
                 Ok(Reply::Done)
             }
         }

@@ -104,7 +104,7 @@ pub(super) fn delete(
 ) -> Result<Vec<SqlRow>, StoreError> {
     let rows = store.run(&format!("SELECT json_group_array(id) FROM sessions WHERE {condition}"), values)?;
     let ids = rows.first().map(|row| row.text(0)).transpose()?;
-    ended::note(store, &ids.unwrap_or_default(), now)?;
+    ended::record(store, &ids.unwrap_or_default(), now)?;
     store.run(&format!("DELETE FROM sessions WHERE {condition} RETURNING 1"), values)
 }
 
