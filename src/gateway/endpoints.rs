@@ -27,7 +27,7 @@ use crate::{
     tokens::{
         self,
         catalogue::{Catalogue, Document},
-        endpoints::Readers,
+        endpoints::Audience,
     },
     webhooks,
 };
@@ -114,7 +114,7 @@ pub(super) async fn answer<E: Effects>(
         Endpoint::Explain => Err(Fault::Internal.into()),
         Endpoint::Catalogue => Ok(catalogue(call, |catalogue| &catalogue.own).into()),
         Endpoint::CatalogueAsOpenApi => Ok(catalogue(call, |catalogue| &catalogue.openapi).into()),
-        Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
+        Endpoint::ReadHealth => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
         Endpoint::Me
         | Endpoint::Logout
         | Endpoint::ReadSettings
@@ -155,10 +155,10 @@ pub(super) async fn answer<E: Effects>(
 fn catalogue(call: Call<'_>, document: fn(&Catalogue) -> &Document) -> Reply {
     let config = call.cx.config;
     let Some(principal) = call.admission.principal().filter(|found| found.session_id().is_none()) else {
-        return tokens::endpoints::answer(call.with(()), document(&config.catalogue), Readers::All);
+        return tokens::endpoints::answer(call.with(()), document(&config.catalogue), Audience::Everybody);
     };
     let own = config.catalogue_for(principal, call.admission.scope());
-    tokens::endpoints::answer(call.with(()), document(&own), Readers::OneToken)
+    tokens::endpoints::answer(call.with(()), document(&own), Audience::TokenHolder)
 }
 
 #[derive(Serialize)]

@@ -180,7 +180,7 @@ pub enum Endpoint {
     /// `GET /.well-known/agent-operations/openapi.json`
     CatalogueAsOpenApi,
     /// `GET /.well-known/vestibule`
-    WellKnown,
+    ReadHealth,
 }
 
 impl BuiltInRoute {
@@ -292,7 +292,7 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::Logout, "POST", "/api/auth/logout", Access::Public, "vestibule.logout", Requirement::Nothing).changing_state(),
     route(Endpoint::Catalogue, "GET", "/.well-known/agent-operations", Access::Optional, "vestibule.catalogue", Requirement::Nothing).for_any_scope(),
     route(Endpoint::CatalogueAsOpenApi, "GET", "/.well-known/agent-operations/openapi.json", Access::Optional, "vestibule.catalogue.openapi", Requirement::Nothing).for_any_scope(),
-    route(Endpoint::WellKnown, "GET", "/.well-known/vestibule", Access::Public, "vestibule.well_known", Requirement::Nothing),
+    route(Endpoint::ReadHealth, "GET", "/.well-known/vestibule", Access::Public, "vestibule.well_known", Requirement::Nothing),
     route(Endpoint::ListSessions, "GET", "/api/sessions", Access::Human, "vestibule.sessions.list", Requirement::Registry),
     route(Endpoint::EndOtherSessions, "DELETE", "/api/sessions", Access::Human, "vestibule.sessions.revoke_others", Requirement::Registry).changing_state(),
     route(Endpoint::EndSession, "DELETE", "/api/sessions/{id}", Access::Human, "vestibule.sessions.revoke", Requirement::Registry).changing_state(),

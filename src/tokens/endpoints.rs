@@ -7,17 +7,17 @@ type Call<'a> = call::Call<'a>;
 
 /// Whom a catalogue is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readers {
+pub(crate) enum Audience {
     /// Everybody.
-    All,
+    Everybody,
     /// The bearer of one token.
-    OneToken,
+    TokenHolder,
 }
 
-pub(crate) fn answer(call: Call<'_>, document: &Document, readers: Readers) -> Reply {
-    let caching = match readers {
-        Readers::All => "public, max-age=300",
-        Readers::OneToken => "private, no-cache",
+pub(crate) fn answer(call: Call<'_>, document: &Document, audience: Audience) -> Reply {
+    let caching = match audience {
+        Audience::Everybody => "public, max-age=300",
+        Audience::TokenHolder => "private, no-cache",
     };
     let headers = vec![("cache-control", caching.to_owned()), ("etag", document.etag.clone())];
     let tags = call.request.headers.value("if-none-match").unwrap_or_default();

@@ -130,6 +130,6 @@ pub async fn answer<E: Effects>(
         | Endpoint::Explain
         | Endpoint::Catalogue
         | Endpoint::CatalogueAsOpenApi
-        | Endpoint::WellKnown => Err(Fault::Internal.into()),
+        | Endpoint::ReadHealth => Err(Fault::Internal.into()),
     }
 }
