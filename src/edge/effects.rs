@@ -1,11 +1,19 @@
-//! Implements the core's [`Effects`] over the platform.
+//! Implements the core's [`Effects`](crate::platform::effects::Effects) over the platform.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `effects.rs` | requests to upstream, calls of objects, the request's body, KV, the isolate, dry runs |
+//! | `effects/external.rs` | external services, and the platform's rate limit |
+//! | `effects/sealed.rs` | sealed responses and texts |
+
+mod external;
+mod sealed;
 
 use std::time::Duration;
 
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Response;
-use worker::worker_sys::RateLimiter;
 
 use super::{
     bodies,
@@ -15,21 +23,18 @@ use super::{
     pending::{Deadline, JsResult, WaitOutcome},
     request::{self, RequestState, milliseconds},
     response::{read_response, serialize_edits},
-    sealing, sys,
+    sys,
     upstream::{self, Transport},
 };
 use crate::{
-    base::encoding,
     config::Config,
-    crypto::derive::DerivedKey,
     guards::policy::{Hooks, WithHooks},
     http::problem::Fault,
     platform::{
         effects::{
             AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, ClientPlace, DryRun, DryRuns,
-            ExternalCalls, ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls,
-            OpenedText, PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedBody, SealedTexts,
-            Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
+            HashedBody, Isolate, Kv, ObjectCalls, ReadBody, RequestBody, UpstreamCalls, UpstreamRequest,
+            UpstreamResponse,
         },
         memory::Memory,
         store::{Object, encode},
@@ -169,75 +174,6 @@ impl RequestBody for EdgeEffects<'_> {
     }
 }
 
-impl SealedAnswers for EdgeEffects<'_> {
-    async fn seal_and_store<O: Object>(
-        &self,
-        name: &str,
-        command: &O::Command,
-        sealing: Sealing<'_>,
-    ) -> Result<O::Reply, Fault> {
-        self.reject_in_dry_run(Fault::StoreUnavailable)?;
-        let call = self.call::<O>(name, command)?;
-        let reply = self.write_sealed(&call, sealing).await.map_err(|_| Fault::StoreUnavailable)?;
-        ObjectReply::from_js(&reply).ok_or(Fault::StoreUnavailable)?.parse()
-    }
-
-    async fn load_sealed(
-        &self,
-        keys: &[String],
-        stored: StoredAnswer<'_, JsValue>,
-    ) -> Result<Option<UpstreamResponse<()>>, Fault> {
-        self.reject_in_dry_run(Fault::StoreUnavailable)?;
-        let Some(response) = self.read_sealed(keys, stored).await.map_err(|_| Fault::StoreUnavailable)?
-        else {
-            return Ok(None);
-        };
-        let found = read_response(&response, 0).map_err(|_| Fault::StoreUnavailable)?;
-        *self.state.response.borrow_mut() = Some(response);
-        Ok(Some(found))
-    }
-}
-
-impl SealedTexts for EdgeEffects<'_> {
-    async fn seal_text(&self, key: &DerivedKey, text: &str) -> Result<String, Fault> {
-        let sealed = sealing::seal_text(&self.state.waiter, key, text, self.deadline(STORE_TIMEOUT)).await;
-        sealed.map(|sealed| encoding::base64url(&sealed)).map_err(|_| Fault::Internal)
-    }
-
-    async fn open_text(&self, keys: &[DerivedKey], sealed: &str) -> Result<Option<OpenedText>, Fault> {
-        let Some(sealed) = encoding::from_base64url(sealed) else { return Ok(None) };
-        for (at, key) in keys.iter().enumerate() {
-            let deadline = self.deadline(STORE_TIMEOUT);
-            let opened = sealing::open_text(&self.state.waiter, key, &sealed, deadline).await;
-            if let Some(text) = opened.map_err(|_| Fault::Internal)? {
-                return Ok(Some(OpenedText { text, has_stale_key: at > 0 }));
-            }
-        }
-        Ok(None)
-    }
-}
-
-impl ExternalCalls for EdgeEffects<'_> {
-    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
-        self.reject_in_dry_run(Fault::StoreUnavailable)?;
-        upstream::call_external(&self.state.waiter, &self.state.env, request).await
-    }
-
-    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<PlatformLimit, Fault> {
-        self.reject_in_dry_run(Fault::StoreUnavailable)?;
-        let limiter = sys::binding::<RateLimiter>(&self.state.env, binding);
-        let key = sys::object_with("key", &JsValue::from_str(key));
-        let promise = limiter.and_then(|limiter| limiter.limit(key)).map(JsValue::from);
-        let outcome = self.value(promise, self.deadline(RATE_LIMIT_TIMEOUT)).await?;
-        // Anything other than a boolean is an error.
-        match sys::property(&outcome, "success").ok().and_then(|success| success.as_bool()) {
-            Some(true) => Ok(PlatformLimit::Allowed),
-            Some(false) => Ok(PlatformLimit::Limited),
-            None => Err(Fault::StoreUnavailable),
-        }
-    }
-}
-
 impl Kv for EdgeEffects<'_> {
     async fn kv_get(&self, name: &str) -> Result<Option<String>, Fault> {
         let found = self.value(kv::get(&self.state.env, name), self.deadline(STORE_TIMEOUT)).await?;
@@ -340,39 +276,6 @@ impl<'a> EdgeEffects<'a> {
         ObjectReply::from_js(&reply).ok_or(Fault::StoreUnavailable)
     }
 
-    async fn write_sealed(&self, call: &Call, sealing: Sealing<'_>) -> JsResult {
-        let RequestState { waiter, env, response_body, .. } = self.state;
-        let deadline = self.deadline(STORE_SEALED_TIMEOUT);
-        let body = match sealing.body {
-            SealedBody::Own(body) => Some(Uint8Array::from(body.as_bytes())),
-            SealedBody::Upstream(_) => response_body.borrow().clone(),
-        };
-        let body = body.ok_or_else(|| js_sys::Error::new("no response body was buffered"))?;
-        let sealed = sealing::seal(waiter, sealing.key, sealing.head, &body, deadline).await?;
-        let Some((name, seconds)) = sealing.elsewhere else {
-            return waiter.value(call.start(env, &sealed), deadline).await;
-        };
-        waiter.value(kv::put_bytes(env, name, &sealed, seconds), deadline).await?;
-        waiter.value(call.start(env, &JsValue::UNDEFINED), deadline).await
-    }
-
-    async fn read_sealed(
-        &self,
-        keys: &[String],
-        stored: StoredAnswer<'_, JsValue>,
-    ) -> Result<Option<Response>, JsValue> {
-        let RequestState { waiter, env, .. } = self.state;
-        let deadline = self.deadline(STORE_TIMEOUT);
-        let sealed = match stored {
-            StoredAnswer::Kv(name) => waiter.value(kv::get_bytes(env, name), deadline).await?,
-            StoredAnswer::Attached(bytes) => bytes,
-        };
-        if !sealed.is_object() {
-            return Err(js_sys::Error::new("the sealed response is missing").into());
-        }
-        sealing::unseal(waiter, keys, &sealed, deadline).await
-    }
-
     /// Waits for the headers of a response.
     async fn receive(&self, promise: JsResult, deadline: Deadline) -> Result<Response, Fault> {
         let promise = promise.map_err(|_| Fault::UpstreamFailed)?;
@@ -420,12 +323,6 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Timeout of the assets binding.
 const ASSET_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Timeout of the platform's rate limiter, which must be fast.
-const RATE_LIMIT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Timeout for storing a sealed response, which can have megabytes.
-const STORE_SEALED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout for reading a small body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@
 //! | [`isolate`], [`request_id`] | the state of an isolate: configuration, memory; request ids |
 //! | [`request`] | a request, from the platform's call to its response; a scheduled event of a Cron Trigger |
 //! | [`effects`] | the core's `Effects` |
-//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | used by [`request`] and [`effects`]: bodies and their chunks, fetches, AES-GCM, KV, calls of objects |
+//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | used by [`request`] and [`effects`]: bodies and their chunks, requests to upstream, AES-GCM, KV, calls of objects |
 //! | [`response`] | responses, and headers in the core's format |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
 //! | [`sys`] | JavaScript APIs that the crates lack |

@@ -1,11 +1,10 @@
-//! Requests to upstream and to external services.
+//! Requests to upstream: forwarded ones, those for files of the assets binding, and deliveries of an inbox.
 
 use wasm_bindgen::JsValue;
-use web_sys::{AbortSignal, Headers, Request, RequestCache, RequestInit, RequestRedirect, Response};
+use web_sys::{AbortSignal, Request, RequestCache, RequestInit, RequestRedirect, Response};
 use worker::{Env, worker_sys::Fetcher};
 
 use super::{
-    bodies,
     calls::ObjectReply,
     isolate::isolate,
     pending::{Deadline, JsResult, WaitOutcome, Waiter},
@@ -14,13 +13,8 @@ use super::{
     sys,
 };
 use crate::{
-    http::{origin::host_of, problem::Fault},
-    platform::{
-        effects::{
-            AssetRequest, ExternalAddress, ExternalRequest, ExternalResponse, MAX_EXTERNAL_RESPONSE_BYTES,
-        },
-        store::decode,
-    },
+    http::origin::host_of,
+    platform::{effects::AssetRequest, store::decode},
     upstream::settings::Upstream,
     webhooks::{delivery, inbox},
 };
@@ -89,12 +83,13 @@ pub(super) fn request_asset(env: &Env, origin: &str, asset: AssetRequest<'_>) ->
 
 /// Creates a request of the gateway's own. It does not follow redirects.
 pub(super) fn new_request(method: &str, url: &str, edits: &str, body: &JsValue) -> Result<Request, JsValue> {
-    let request = Request::new_with_str_and_init(url, &init(method, body))?;
+    let request = Request::new_with_str_and_init(url, &request_init(method, body))?;
     // The copy has the edited headers.
     sys::copy_request(&request, url, edits, None)
 }
 
-fn init(method: &str, body: &JsValue) -> RequestInit {
+/// Returns the method, the redirect mode and the body of a request of the gateway's own.
+pub(super) fn request_init(method: &str, body: &JsValue) -> RequestInit {
     let init = RequestInit::new();
     init.set_method(method);
     init.set_redirect(RequestRedirect::Manual);
@@ -102,40 +97,6 @@ fn init(method: &str, body: &JsValue) -> RequestInit {
         init.set_body(body);
     }
     init
-}
-
-/// Sends a POST request to an external service, and reads the response up to a limit. Does not follow redirects.
-pub(super) async fn call_external(
-    waiter: &Waiter,
-    env: &Env,
-    request: ExternalRequest<'_>,
-) -> Result<ExternalResponse, Fault> {
-    let deadline = waiter.deadline(request.timeout);
-    // For a client, an external service that does not answer is like a store that does not: try again.
-    let unavailable = |_| Fault::StoreUnavailable;
-    let promise = send_external(env, request);
-    let response: Response = waiter.value(promise, deadline).await.map_err(unavailable)?.into();
-    let body = bodies::read_stream(waiter, response.body(), MAX_EXTERNAL_RESPONSE_BYTES, deadline).await;
-    let body = body.map_err(|_| Fault::StoreUnavailable)?;
-    let body = String::from_utf8(body.to_vec()).map_err(|_| Fault::StoreUnavailable)?;
-    Ok(ExternalResponse { status: response.status(), body })
-}
-
-fn send_external(env: &Env, request: ExternalRequest<'_>) -> JsResult {
-    let headers = Headers::new()?;
-    headers.set("content-type", request.content_type)?;
-    headers.set("accept", "application/json")?;
-    let init = init("POST", &JsValue::from_str(request.body));
-    init.set_headers(&headers);
-    init.set_signal(Some(&AbortSignal::timeout_with_f64(request.timeout.as_secs_f64() * 1_000.0)));
-    match request.address {
-        ExternalAddress::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
-        ExternalAddress::Binding(binding) => {
-            // A binding ignores the host.
-            let request = Request::new_with_str_and_init("https://policy.invalid/", &init)?;
-            sys::binding::<Fetcher>(env, binding)?.fetch(&request).map(JsValue::from)
-        }
-    }
 }
 
 /// Delivers an event that an inbox has loaded. Returns the response's status, or 0 if there is no response.
@@ -171,7 +132,7 @@ fn start_delivery(
     edits.push_str(&gateway_edits);
     let body = loaded.attached.clone().unwrap_or_default();
     let send = || {
-        let init = init("POST", &body);
+        let init = request_init("POST", &body);
         init.set_signal(Some(&AbortSignal::timeout_with_f64(outbound.timeout.as_secs_f64() * 1_000.0)));
         let request = Request::new_with_str_and_init(&url, &init)?;
         transport.send(env, &sys::copy_request(&request, &url, &edits, None)?)

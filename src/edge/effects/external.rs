@@ -1,0 +1,83 @@
+//! Calls of external services, and of the platform's rate limit.
+
+use std::time::Duration;
+
+use wasm_bindgen::JsValue;
+use web_sys::{AbortSignal, Headers, Request, Response};
+use worker::{
+    Env,
+    worker_sys::{Fetcher, RateLimiter},
+};
+
+use super::EdgeEffects;
+use crate::{
+    edge::{
+        bodies,
+        pending::{JsResult, Waiter},
+        sys,
+        upstream::request_init,
+    },
+    http::problem::Fault,
+    platform::effects::{
+        ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, MAX_EXTERNAL_RESPONSE_BYTES,
+        PlatformLimit,
+    },
+};
+
+impl ExternalCalls for EdgeEffects<'_> {
+    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
+        self.reject_in_dry_run(Fault::StoreUnavailable)?;
+        call_external(&self.state.waiter, &self.state.env, request).await
+    }
+
+    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<PlatformLimit, Fault> {
+        self.reject_in_dry_run(Fault::StoreUnavailable)?;
+        let limiter = sys::binding::<RateLimiter>(&self.state.env, binding);
+        let key = sys::object_with("key", &JsValue::from_str(key));
+        let promise = limiter.and_then(|limiter| limiter.limit(key)).map(JsValue::from);
+        let outcome = self.value(promise, self.deadline(RATE_LIMIT_TIMEOUT)).await?;
+        // Anything other than a boolean is an error.
+        match sys::property(&outcome, "success").ok().and_then(|success| success.as_bool()) {
+            Some(true) => Ok(PlatformLimit::Allowed),
+            Some(false) => Ok(PlatformLimit::Limited),
+            None => Err(Fault::StoreUnavailable),
+        }
+    }
+}
+
+/// Sends a POST request to an external service, and reads the response up to a limit. Does not follow redirects.
+async fn call_external(
+    waiter: &Waiter,
+    env: &Env,
+    request: ExternalRequest<'_>,
+) -> Result<ExternalResponse, Fault> {
+    let deadline = waiter.deadline(request.timeout);
+    // For a client, an external service that does not answer is like a store that does not: try again.
+    let unavailable = |_| Fault::StoreUnavailable;
+    let promise = send_external(env, request);
+    let response: Response = waiter.value(promise, deadline).await.map_err(unavailable)?.into();
+    let body = bodies::read_stream(waiter, response.body(), MAX_EXTERNAL_RESPONSE_BYTES, deadline).await;
+    let body = body.map_err(|_| Fault::StoreUnavailable)?;
+    let body = String::from_utf8(body.to_vec()).map_err(|_| Fault::StoreUnavailable)?;
+    Ok(ExternalResponse { status: response.status(), body })
+}
+
+fn send_external(env: &Env, request: ExternalRequest<'_>) -> JsResult {
+    let headers = Headers::new()?;
+    headers.set("content-type", request.content_type)?;
+    headers.set("accept", "application/json")?;
+    let init = request_init("POST", &JsValue::from_str(request.body));
+    init.set_headers(&headers);
+    init.set_signal(Some(&AbortSignal::timeout_with_f64(request.timeout.as_secs_f64() * 1_000.0)));
+    match request.address {
+        ExternalAddress::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
+        ExternalAddress::Binding(binding) => {
+            // A binding ignores the host.
+            let request = Request::new_with_str_and_init("https://policy.invalid/", &init)?;
+            sys::binding::<Fetcher>(env, binding)?.fetch(&request).map(JsValue::from)
+        }
+    }
+}
+
+/// Timeout of the platform's rate limiter, which must be fast.
+const RATE_LIMIT_TIMEOUT: Duration = Duration::from_millis(500);
