@@ -21,9 +21,9 @@ use vestibule::{
     platform::{
         effects::{
             AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
-            PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
-            UpstreamCalls, UpstreamRequest, UpstreamResponse,
+            ExternalRequest, ExternalResponse, ExternalUnavailable, HashedBody, Isolate, Kv, ObjectCalls,
+            OpenedText, PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing,
+            StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -152,11 +152,11 @@ impl SealedTexts for Platform {
 }
 
 impl ExternalCalls for Platform {
-    async fn call_external(&self, _: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
+    async fn call_external(&self, _: ExternalRequest<'_>) -> Result<ExternalResponse, ExternalUnavailable> {
         unreachable!("not on this path")
     }
 
-    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<PlatformLimit, Fault> {
+    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<PlatformLimit, ExternalUnavailable> {
         unreachable!("not on this path")
     }
 }

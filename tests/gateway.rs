@@ -39,9 +39,9 @@ use vestibule::{
     platform::{
         effects::{
             AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
-            PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
-            UpstreamCalls, UpstreamRequest, UpstreamResponse,
+            ExternalRequest, ExternalResponse, ExternalUnavailable, HashedBody, Isolate, Kv, ObjectCalls,
+            OpenedText, PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing,
+            StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -243,13 +243,20 @@ impl SealedTexts for Upstream {
 }
 
 impl ExternalCalls for Upstream {
-    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
+    async fn call_external(
+        &self,
+        request: ExternalRequest<'_>,
+    ) -> Result<ExternalResponse, ExternalUnavailable> {
         self.external_requests.borrow_mut().push(request.body.to_owned());
-        self.external_responses.borrow_mut().pop().ok_or(Fault::StoreUnavailable)
+        self.external_responses.borrow_mut().pop().ok_or(ExternalUnavailable)
     }
 
-    async fn platform_rate_limit(&self, _binding: &str, _key: &str) -> Result<PlatformLimit, Fault> {
-        Err(Fault::StoreUnavailable)
+    async fn platform_rate_limit(
+        &self,
+        _binding: &str,
+        _key: &str,
+    ) -> Result<PlatformLimit, ExternalUnavailable> {
+        Err(ExternalUnavailable)
     }
 }
 

@@ -21,9 +21,9 @@ use vestibule::{
     platform::{
         effects::{
             AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, OpenedText,
-            PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing, StoredAnswer,
-            UpstreamCalls, UpstreamRequest, UpstreamResponse,
+            ExternalRequest, ExternalResponse, ExternalUnavailable, HashedBody, Isolate, Kv, ObjectCalls,
+            OpenedText, PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing,
+            StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -326,12 +326,12 @@ impl SealedTexts for OfflineEffects {
 }
 
 impl ExternalCalls for OfflineEffects {
-    async fn call_external(&self, _: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
-        Err(Fault::Internal)
+    async fn call_external(&self, _: ExternalRequest<'_>) -> Result<ExternalResponse, ExternalUnavailable> {
+        Err(ExternalUnavailable)
     }
 
-    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<PlatformLimit, Fault> {
-        Err(Fault::Internal)
+    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<PlatformLimit, ExternalUnavailable> {
+        Err(ExternalUnavailable)
     }
 }
 

@@ -53,7 +53,7 @@ use crate::{
     },
     identity::{access::Admission, scope},
     platform::{
-        effects::{self, Effects, ExternalRequest, ExternalResponse},
+        effects::{self, Effects, ExternalRequest, ExternalResponse, ExternalUnavailable},
         event::RequestMeta,
         step::{Step, StepTracker},
     },
@@ -227,7 +227,8 @@ async fn check_for_bots<E: Effects>(
         body: &policy.question(token, context.request.headers.value("cf-connecting-ip")),
         timeout: policy.timeout,
     };
-    let ExternalResponse { status, body } = effects.call_external(request).await.map_err(|_| unavailable)?;
+    let ExternalResponse { status, body } =
+        effects.call_external(request).await.map_err(|ExternalUnavailable| unavailable)?;
     Ok(policy.check_response(action, status, &body)?)
 }
 
@@ -259,7 +260,7 @@ async fn ask_policy<E: Effects>(
     }
     let request =
         ExternalRequest { address, content_type: "application/json", body: &body, timeout: DEADLINE };
-    let response = effects.call_external(request).await.map_err(|_| unavailable)?;
+    let response = effects.call_external(request).await.map_err(|ExternalUnavailable| unavailable)?;
     let (decision, ttl) = Decision::read(response.status, &response.body)?;
     if ttl > 0 {
         cache.put(key, (decision.clone(), now.saturating_add(ttl.saturating_mul(1_000))), now);

@@ -2,24 +2,33 @@
 
 use std::time::Duration;
 
-use crate::http::problem::Fault;
-
 /// Services outside, and the platform's rate limit.
 #[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
 pub trait ExternalCalls {
     /// Sends a `POST` request to an external service.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`] if no response arrives in time, or a response that is not UTF-8 or longer than
+    /// [`ExternalUnavailable`] if no response arrives in time, or a response that is not UTF-8 or longer than
     /// [`MAX_EXTERNAL_RESPONSE_BYTES`].
-    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault>;
+    async fn call_external(
+        &self,
+        request: ExternalRequest<'_>,
+    ) -> Result<ExternalResponse, ExternalUnavailable>;
 
     /// Counts one more request at the platform's rate limit binding of this name.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`] if the binding does not answer yes or no.
-    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<PlatformLimit, Fault>;
+    /// [`ExternalUnavailable`] if the binding does not answer yes or no.
+    async fn platform_rate_limit(
+        &self,
+        binding: &str,
+        key: &str,
+    ) -> Result<PlatformLimit, ExternalUnavailable>;
 }
+
+/// An external service gave no usable answer. The caller decides what that means for the request: a guard rejects it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExternalUnavailable;
 
 /// A request to an external service.
 #[derive(Clone, Copy, Debug)]

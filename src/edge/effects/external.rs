@@ -17,30 +17,37 @@ use crate::{
         sys,
         upstream::request_init,
     },
-    http::problem::Fault,
     platform::effects::{
-        ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, MAX_EXTERNAL_RESPONSE_BYTES,
-        PlatformLimit,
+        ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, ExternalUnavailable,
+        MAX_EXTERNAL_RESPONSE_BYTES, PlatformLimit,
     },
 };
 
 impl ExternalCalls for EdgeEffects<'_> {
-    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
-        self.reject_in_dry_run(Fault::StoreUnavailable)?;
+    async fn call_external(
+        &self,
+        request: ExternalRequest<'_>,
+    ) -> Result<ExternalResponse, ExternalUnavailable> {
+        self.reject_in_dry_run(ExternalUnavailable)?;
         call_external(&self.state.waiter, &self.state.env, request).await
     }
 
-    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<PlatformLimit, Fault> {
-        self.reject_in_dry_run(Fault::StoreUnavailable)?;
+    async fn platform_rate_limit(
+        &self,
+        binding: &str,
+        key: &str,
+    ) -> Result<PlatformLimit, ExternalUnavailable> {
+        self.reject_in_dry_run(ExternalUnavailable)?;
         let limiter = sys::binding::<RateLimiter>(&self.state.env, binding);
         let key = sys::object_with("key", &JsValue::from_str(key));
         let promise = limiter.and_then(|limiter| limiter.limit(key)).map(JsValue::from);
-        let outcome = self.value(promise, self.deadline(RATE_LIMIT_TIMEOUT)).await?;
+        let outcome = self.state.waiter.value(promise, self.deadline(RATE_LIMIT_TIMEOUT)).await;
+        let outcome = outcome.map_err(|_| ExternalUnavailable)?;
         // Anything other than a boolean is an error.
         match sys::property(&outcome, "success").ok().and_then(|success| success.as_bool()) {
             Some(true) => Ok(PlatformLimit::Allowed),
             Some(false) => Ok(PlatformLimit::Limited),
-            None => Err(Fault::StoreUnavailable),
+            None => Err(ExternalUnavailable),
         }
     }
 }
@@ -50,15 +57,13 @@ async fn call_external(
     waiter: &Waiter,
     env: &Env,
     request: ExternalRequest<'_>,
-) -> Result<ExternalResponse, Fault> {
+) -> Result<ExternalResponse, ExternalUnavailable> {
     let deadline = waiter.deadline(request.timeout);
-    // For a client, an external service that does not answer is like a store that does not: try again.
-    let unavailable = |_| Fault::StoreUnavailable;
     let promise = send_external(env, request);
-    let response: Response = waiter.value(promise, deadline).await.map_err(unavailable)?.into();
+    let response: Response = waiter.value(promise, deadline).await.map_err(|_| ExternalUnavailable)?.into();
     let body = bodies::read_stream(waiter, response.body(), MAX_EXTERNAL_RESPONSE_BYTES, deadline).await;
-    let body = body.map_err(|_| Fault::StoreUnavailable)?;
-    let body = String::from_utf8(body.to_vec()).map_err(|_| Fault::StoreUnavailable)?;
+    let body = body.map_err(|_| ExternalUnavailable)?;
+    let body = String::from_utf8(body.to_vec()).map_err(|_| ExternalUnavailable)?;
     Ok(ExternalResponse { status: response.status(), body })
 }
 
