@@ -18,11 +18,12 @@ use web_sys::Response;
 use super::{
     bodies,
     calls::{Call, ObjectReply},
+    headers::serialize_edits,
     isolate::hooks,
     kv,
     pending::{Deadline, JsResult, WaitOutcome},
     request::{self, RequestState, milliseconds},
-    response::{read_response, serialize_edits},
+    response::read_response,
     sys,
     upstream::{self, Transport},
 };

@@ -4,13 +4,13 @@
 //! | module | purpose |
 //! |---|---|
 //! | `entry.js` | the Worker's entry point: startup, recovery after a trap, handlers and classes |
-//! | `headers.js` | headers as one serialized string in each direction |
+//! | `headers.js`, [`headers`] | headers as one serialized string in each direction |
 //! | [`pending`] | runs the future of each request |
 //! | [`isolate`], [`request_id`] | the state of an isolate: configuration, memory; request ids |
 //! | [`request`] | a request, from the platform's call to its response; a scheduled event of a Cron Trigger |
 //! | [`effects`] | the core's `Effects` |
 //! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | used by [`request`] and [`effects`]: bodies and their chunks, requests to upstream, AES-GCM, KV, calls of objects |
-//! | [`response`] | responses, and headers in the core's format |
+//! | [`response`] | responses: the core's, and what it needs of upstream's |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
 //! | [`sys`] | JavaScript APIs that the crates lack |
 //!
@@ -22,6 +22,7 @@ mod calls;
 mod chunks;
 mod deliveries;
 mod effects;
+mod headers;
 mod isolate;
 mod kv;
 pub mod objects;

@@ -1,10 +1,14 @@
-//! Responses, and headers in the core's format.
+//! Builds the responses that the core decided on, and reads those of upstream.
 
-use memchr::memchr2;
 use wasm_bindgen::JsValue;
 use web_sys::Response;
 
-use super::{isolate::Isolate, request::RequestState, sys};
+use super::{
+    headers::{HeaderEdit, push_edit, serialize_edits},
+    isolate::Isolate,
+    request::RequestState,
+    sys,
+};
 use crate::{
     http::{
         problem::{DEFAULT_BASE, Fault},
@@ -52,8 +56,10 @@ fn own_response(reply: &Reply, event: &Event<'_>) -> Result<Response, JsValue> {
     let mut edits = String::with_capacity(512);
     for (name, value) in &reply.headers {
         // A response with a text as its body already has a `Content-Type`.
-        let operation = if name.eq_ignore_ascii_case("content-type") { '=' } else { '+' };
-        push_edit(&mut edits, operation, name, Some(value));
+        let is_content_type = name.eq_ignore_ascii_case("content-type");
+        let edit =
+            if is_content_type { HeaderEdit::Set(name, value) } else { HeaderEdit::Append(name, value) };
+        push_edit(&mut edits, edit);
     }
     sys::respond(reply.status, &edits, reply.body.as_deref())
 }
@@ -100,42 +106,6 @@ pub(super) fn read_response(response: &Response, elapsed_ms: u64) -> Result<Upst
     let status = status.filter(|status| (100..600).contains(status)).ok_or(Fault::UpstreamFailed)?;
     fields.drain(..fields.len().min(line.saturating_add(1)));
     Ok(UpstreamResponse { status, elapsed_ms, header_lines: HeaderLines(fields), response: () })
-}
-
-/// Serializes edits in the format of `headers.js`.
-pub(super) fn serialize_edits(edits: &HeaderEdits<'_>) -> String {
-    if edits.is_empty() {
-        return String::new();
-    }
-    let mut text = String::with_capacity(2_048);
-    for name in &edits.remove {
-        push_edit(&mut text, '-', name, None);
-    }
-    for (name, value) in &edits.set {
-        push_edit(&mut text, '=', name, Some(value));
-    }
-    for (name, value) in &edits.append {
-        push_edit(&mut text, '+', name, Some(value));
-    }
-    text
-}
-
-/// Appends an edit. Leaves it out if its name or value contains a separator, so that it cannot become another header.
-/// No decision of the gateway produces such an edit.
-pub(super) fn push_edit(text: &mut String, operation: char, name: &str, value: Option<&str>) {
-    let is_split = |part: &str| memchr2(b'\n', b'\0', part.as_bytes()).is_some();
-    if is_split(name) || value.is_some_and(is_split) {
-        return;
-    }
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push(operation);
-    text.push_str(name);
-    if let Some(value) = value {
-        text.push('\n');
-        text.push_str(value);
-    }
 }
 
 /// Returns whether a response with this status has no body (WHATWG Fetch, null body status).

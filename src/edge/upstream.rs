@@ -6,10 +6,10 @@ use worker::{Env, worker_sys::Fetcher};
 
 use super::{
     calls::ObjectReply,
+    headers::{HeaderEdit, push_edit, serialize_edits},
     isolate::isolate,
     pending::{Deadline, JsResult, WaitOutcome, Waiter},
     request::seconds,
-    response::{push_edit, serialize_edits},
     sys,
 };
 use crate::{
@@ -74,7 +74,7 @@ impl<'a> Transport<'a> {
 pub(super) fn request_asset(env: &Env, origin: &str, asset: AssetRequest<'_>) -> JsResult {
     let mut edits = String::new();
     if let Some(known) = asset.if_none_match {
-        push_edit(&mut edits, '=', "if-none-match", Some(known));
+        push_edit(&mut edits, HeaderEdit::Set("if-none-match", known));
     }
     let url = format!("{origin}{}", asset.path);
     let request = new_request(asset.method, &url, &edits, &JsValue::UNDEFINED)?;
@@ -123,7 +123,7 @@ fn start_delivery(
         format!("{}{}", base.unwrap_or(config.site.return_path.public.first()?.as_str()), outbound.target);
     let mut edits = String::with_capacity(2_048);
     for (name, value) in event.header_lines.headers().iter() {
-        push_edit(&mut edits, '=', name, Some(value));
+        push_edit(&mut edits, HeaderEdit::Set(name, value));
     }
     let gateway_edits = serialize_edits(&outbound.edits);
     if !edits.is_empty() && !gateway_edits.is_empty() {
