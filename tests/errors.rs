@@ -12,9 +12,9 @@ use vestibule::{
     webhooks::InvalidSignature,
 };
 
-/// Returns the codes in `src/http/problem.rs` and `src/http/problem/rejection.rs`: each text in the form of a code that directly follows a status.
+/// Returns the codes in `src/http/problem/`: each text in the form of a code that directly follows a status.
 fn codes() -> BTreeSet<String> {
-    let source: String = ["src/http/problem.rs", "src/http/problem/rejection.rs"]
+    let source: String = ["src/http/problem/fault.rs", "src/http/problem/rejection.rs"]
         .map(|file| fs::read_to_string(file).expect("a file"))
         .concat();
     let words: Vec<&str> = source.split_whitespace().collect();
@@ -25,7 +25,7 @@ fn codes() -> BTreeSet<String> {
         .filter(|pair| matches!(status(pair[0]), Some(Ok(400..600))))
         .map(|pair| code(pair[1]).unwrap_or_else(|| panic!("no code after {}", pair[0])))
         .collect();
-    assert!(found.len() > 30, "too few codes found: check where src/http/problem.rs lists them");
+    assert!(found.len() > 30, "too few codes found: check where src/http/problem/ lists them");
     found
 }
 
@@ -45,7 +45,7 @@ fn reasons(file: &str, type_name: &str, error: &str) -> Vec<String> {
 }
 
 fn emitted() -> BTreeSet<String> {
-    let problem = "src/http/problem.rs";
+    let problem = "src/http/problem/reason.rs";
     codes()
         .into_iter()
         .chain(["idempotency_outcome_unknown-session_not_repeated".to_owned()])

@@ -25,7 +25,7 @@ test("the access of an operation matches its rule", () => {
 
 test("every code is in the source with the same status", () => {
   const known = [
-    ...(text("src/http/problem.rs") + text("src/http/problem/rejection.rs")).matchAll(
+    ...(text("src/http/problem/fault.rs") + text("src/http/problem/rejection.rs")).matchAll(
       /\(\s*(\d{3}),\s*"(\w+)"/g,
     ),
   ];

@@ -9,7 +9,7 @@
 //! | `header_filter.rs`, `header_filter/forwarded.rs`, `header_filter/spelling.rs` | which headers of a client are forwarded; the request as it is forwarded; unusual spellings of names |
 //! | `body_field.rs` | the values that a query or a body has under one name |
 //! | `form.rs` | bodies of the built-in endpoints |
-//! | `problem.rs` | refusals: codes, status and wire format |
+//! | `problem.rs`, `problem/rejection.rs`, `problem/fault.rs`, `problem/reason.rs` | refusals: the format on the wire; codes and status, by cause; reasons |
 //! | `reply.rs` | Vestibule's own replies, edits of upstream's response, early responses |
 //! | `page.rs`, `page.css` | Vestibule's own pages, and the only way to write text into HTML |
 
