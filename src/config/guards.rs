@@ -1,23 +1,18 @@
-//! Parses `BOT_CHECK`, `POLICY_URL`, `AUDIT_RETENTION` and the guards of a rule.
+//! Parses `BOT_CHECK`, `POLICY_URL` and the guards of a rule.
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use serde_json::Value;
 use url::Url;
 
-use super::{parse::ParseContext, reader::Table, rules::RuleContext, schema::BOT_CHECK, secrets::how_to_set};
+use super::{parse::ParseContext, reader::Table, schema::BOT_CHECK, secrets::how_to_set};
 use crate::{
-    approvals::confirmations::Confirmations,
-    audit::Audit as AuditObject,
     crypto::secret::Opaque,
     guards::{bot_check, settings::PolicyEndpoint},
     http::{
         form::is_plain_name,
         origin::{Origin, host_of},
     },
-    platform::store::Object,
-    routing::rule::{Access, Audit, Confirm},
-    sessions::settings::Check,
 };
 
 /// Whether each guard has the service or store that it needs.
@@ -28,20 +23,17 @@ pub(super) struct AvailableGuards {
     pub(super) feature: bool,
 }
 
-/// The guards of a rule, its `confirm` and its `audit`.
+/// The guards of a rule.
 pub(super) struct Guards {
     pub(super) bot_check: Option<String>,
     pub(super) feature: Option<String>,
     pub(super) policy: Option<String>,
-    pub(super) confirm: Confirm,
-    pub(super) audit: Audit,
 }
 
-/// The settings that all guards share, and the retention of the audit trail.
+/// The settings that all guards share.
 pub(super) struct GuardSettings {
     pub(super) bot_check: Option<bot_check::Policy>,
     pub(super) policy: Option<PolicyEndpoint>,
-    pub(super) audit_retention: Option<Duration>,
     pub(super) available: AvailableGuards,
 }
 
@@ -54,16 +46,7 @@ pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> GuardSetting
         policy: policy.is_some() || top.has("POLICY_URL"),
         feature: context.bindings.has("KV"),
     };
-    GuardSettings {
-        bot_check: bot_check(top, context),
-        policy,
-        audit_retention: top.duration_within(
-            "AUDIT_RETENTION",
-            AUDIT_RETENTION,
-            "expected a duration from 1d to 3650d",
-        ),
-        available,
-    }
+    GuardSettings { bot_check: bot_check(top, context), policy, available }
 }
 
 /// Parses `BOT_CHECK`. Without `TURNSTILE_SECRET`, returns `None`: no token can be verified.
@@ -127,73 +110,21 @@ fn policy(top: &Table<'_>, context: &ParseContext<'_>) -> Option<PolicyEndpoint>
     policy_url.map(PolicyEndpoint::Url)
 }
 
-/// Parses the guards of a rule, its `confirm` and its `audit`.
-pub(super) fn parse_for_rule(
-    members: &Table<'_>,
-    access: Option<Access>,
-    context: &RuleContext<'_>,
-) -> Guards {
-    let RuleContext { built_in_settings, available_guards, .. } = *context;
+/// Parses the guards of a rule.
+pub(super) fn parse_for_rule(members: &Table<'_>, available: AvailableGuards) -> Guards {
     let parse_name = |name| members.parse_shape(name, |text| is_plain_name(text).then(|| text.to_owned()));
     let bot_check = members.parse_shape("bot_check", parse_action);
     let (feature, policy) = (parse_name("feature"), parse_name("policy"));
     for (name, is_available, message) in [
-        (
-            "bot_check",
-            available_guards.bot_check,
-            "requires the secret TURNSTILE_SECRET (see docs/policy.md)",
-        ),
-        (
-            "feature",
-            available_guards.feature,
-            "requires a KV namespace with the binding KV (see docs/policy.md)",
-        ),
-        (
-            "policy",
-            available_guards.policy,
-            "requires POLICY_URL or a service binding POLICY (see docs/policy.md)",
-        ),
+        ("bot_check", available.bot_check, "requires the secret TURNSTILE_SECRET (see docs/policy.md)"),
+        ("feature", available.feature, "requires a KV namespace with the binding KV (see docs/policy.md)"),
+        ("policy", available.policy, "requires POLICY_URL or a service binding POLICY (see docs/policy.md)"),
     ] {
         if members.has(name) && !is_available {
             members.report(name, message);
         }
     }
-    let confirm = members.choice("confirm", &[("human", Confirm::Human)]);
-    if members.has("confirm") {
-        members.require_binding(
-            "confirm",
-            built_in_settings.bound.confirmations,
-            Confirmations::CLASS,
-            "policy.md",
-        );
-        match access {
-            Some(Access::Public | Access::Optional) => {
-                members
-                    .report("confirm", "requires an access that identifies the caller: a user approves the requests of the user's machines");
-            }
-            Some(Access::Human) => {
-                members.report("confirm", "not allowed with access = \"human\": it admits no machine");
-            }
-            _ => {}
-        }
-    }
-    let audit = members.choice("audit", &[("best_effort", Audit::BestEffort), ("required", Audit::Required)]);
-    if members.has("audit") {
-        members.require_binding("audit", built_in_settings.bound.audit, AuditObject::CLASS, "operations.md");
-        if built_in_settings.check == Some(Check::Token) {
-            members.report(
-                "audit",
-                "requires SESSION.check = \"registry\": otherwise no admin can read the audit trail",
-            );
-        }
-    }
-    Guards {
-        bot_check,
-        feature,
-        policy,
-        confirm: confirm.unwrap_or(Confirm::Never),
-        audit: audit.unwrap_or(Audit::Off),
-    }
+    Guards { bot_check, feature, policy }
 }
 
 /// Parses the URL of a service. Credentials and a fragment are mistakes. `http` is allowed only in development.
@@ -213,4 +144,3 @@ fn parse_action(text: &str) -> Option<String> {
 }
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
-const AUDIT_RETENTION: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(3_650 * 24);

@@ -8,7 +8,7 @@
 //! | `reader.rs` | reads values by name, and collects mistakes |
 //! | `rules.rs` | builds the route table |
 //! | `built_in.rs` | adds the built-in routes whose feature is enabled |
-//! | `session.rs`, `pages.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
+//! | `session.rs`, `pages.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `approvals.rs`, `audit.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
 //! | `unusable.rs` | variables that cannot be used: broken JSON, unknown names |
 //! | `classes.rs` | the list of Durable Object classes |
 //! | `warnings.rs` | warnings for `check-config` |
@@ -18,6 +18,8 @@
 //! mistakes at once, each with its path. A configuration with a mistake is rejected as a whole, and the gateway then
 //! rejects every request.
 
+mod approvals;
+mod audit;
 mod built_in;
 mod catalogue;
 mod checkouts;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::unusable::{UnusableVariable, misspelt, without_broken_json};
 use super::{
-    Config,
+    Config, audit,
     built_in::{self, BoundStores, BuiltInSettings, UsedFeatures},
     catalogue, checkouts, credentials, guards, limits,
     pages::{self, ParsedPages},
@@ -203,6 +203,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     extra_rules.extend(internal_rules);
     let limits = limits::parse(&top, &context);
     let guard_settings = guards::parse(&top, &context);
+    let audit_retention = audit::retention(&top);
     let rule_context = RuleContext {
         login_path: login_path.as_deref(),
         built_in_settings,
@@ -285,7 +286,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         limits,
         guards: GuardSettings { bot_check: guard_settings.bot_check, policy: guard_settings.policy },
         idempotency: IdempotencySettings { seals: SealingKeys::new(derivation), has_kv: bindings.has("KV") },
-        audit: AuditSettings { retention: guard_settings.audit_retention?, keys: audit_keys },
+        audit: AuditSettings { retention: audit_retention?, keys: audit_keys },
         csrf,
         rules,
         catalogue,

@@ -5,6 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use serde_json::Value;
 
 use super::{
+    approvals, audit,
     built_in::{self, BuiltInSettings},
     catalogue, checkouts,
     guards::{self, AvailableGuards},
@@ -99,7 +100,7 @@ fn add_rule(
     context: &RuleContext<'_>,
     mistakes: &Mistakes,
 ) {
-    let RuleContext { login_path, built_in_settings, limits, .. } = *context;
+    let RuleContext { login_path, built_in_settings, available_guards, limits, .. } = *context;
     let BuiltInSettings { check, login_by, bound, .. } = built_in_settings;
     let members = Table::open(location, Some(entry), RULE, mistakes);
     if !entry.is_object() {
@@ -136,7 +137,9 @@ fn add_rule(
     let checkout = checkouts::parse_for_rule(&members, context, idempotency.as_ref(), mistakes);
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
     let signs_in = signs_in(&members, &methods);
-    let guards = guards::parse_for_rule(&members, access, context);
+    let guards = guards::parse_for_rule(&members, available_guards);
+    let confirm = approvals::parse_for_rule(&members, access, bound.confirmations);
+    let audit = audit::parse_for_rule(&members, bound.audit, check);
     let listed = catalogue::parse_for_rule(&members, mistakes);
     let return_field = members.parse_shape("return_field", return_field);
     let body_readers = ["idempotency", "confirm", "bot_check", "return_field"];
@@ -198,8 +201,8 @@ fn add_rule(
         bot_check: guards.bot_check,
         feature: guards.feature,
         policy: guards.policy,
-        confirm: guards.confirm,
-        audit: guards.audit,
+        confirm,
+        audit,
         encoded_slashes,
         catalogue: listed,
         login: signs_in,
