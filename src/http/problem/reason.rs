@@ -30,7 +30,7 @@ pub enum BotCheck {
     Unavailable,
 }
 
-/// The cause of a [`Rejection::ForbiddenPolicy`].
+/// The cause of a [`Rejection::ForbiddenPolicy`](super::Rejection::ForbiddenPolicy).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForbiddenBy {
     /// The external policy.
