@@ -5,6 +5,8 @@
 //! | `mod.rs` | the `Accounts` object: its commands, its tables, its outbox |
 //! | `users.rs` | users: adding, changing and deleting them |
 //! | `invites.rs` | invites |
+//! | `listing.rs` | lists of users, invites and tokens |
+//! | `search.rs` | the words by which a user is found |
 //! | `tokens.rs` | the list of tokens and their owners |
 //! | `writes.rs` | commands by which people make changes, and the check of their authors |
 //! | `factors/` | second factors |
@@ -39,6 +41,8 @@ pub mod provision;
 pub mod settings;
 
 mod invites;
+mod listing;
+mod search;
 mod tokens;
 mod users;
 mod writes;
@@ -50,6 +54,7 @@ use serde::{Deserialize, Serialize};
 use factors::{FactorCommand, FactorReply, HAS_FACTORS};
 use invites::{INVITE, find_unused, read_invite, revoke_invites};
 pub use invites::{Invite, Status};
+pub use listing::{Cursor, UserPage, UserQuery};
 pub use users::{Account, NewUser, User};
 use users::{USER, read_account, read_role, read_status, read_user, redeem, set_up};
 pub use writes::Write;
@@ -94,8 +99,8 @@ pub enum Command {
     Find(String),
     /// Returns the user with this id.
     User(String),
-    /// Lists users by id: those after this id, at most this many.
-    Users(Option<String>, i64),
+    /// Lists users.
+    Users(UserQuery),
     /// Makes a change, if its author may do so.
     Write(Author, Write),
     /// Records sessions as ended. Commands from them that are still on their way are refused.
@@ -133,8 +138,8 @@ pub enum Reply {
     Account(Option<Account>),
     /// A user, if there is one.
     User(Option<User>),
-    /// A list of users.
-    Users(Vec<User>),
+    /// A page of users.
+    Users(UserPage),
     /// An invite in its present state.
     Invite(Invite),
     /// A list of invites.
@@ -174,7 +179,7 @@ impl Object for Accounts {
         name: "Accounts",
         binding: "ACCOUNTS",
         alarm_delay: Some(Duration::from_secs(2)),
-        migrations: &[create_tables, factors::add_factors, stored::add_scope],
+        migrations: &[create_tables, factors::add_factors, stored::add_scope, listing::add_indexes],
     };
     type Command = Command;
     type Reply = Reply;
@@ -193,11 +198,7 @@ impl Object for Accounts {
                 let rows = store.run(&format!("SELECT {USER} FROM users WHERE id = ?"), &[(&id).into()])?;
                 rows.first().map(read_user).transpose().map(Reply::User)
             }
-            Command::Users(after, limit) => {
-                let select = format!("SELECT {USER} FROM users WHERE id > ? ORDER BY id LIMIT ?");
-                let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
-                rows.iter().map(read_user).collect::<Result<_, _>>().map(Reply::Users)
-            }
+            Command::Users(query) => listing::users(store, &query),
             Command::Write(author, write) => writes::write(store, &author, write, now),
             Command::EndedSessions(ids) => {
                 ended::record(store, &ids, now)?;
@@ -210,11 +211,7 @@ impl Object for Accounts {
                 )?;
                 Ok(Reply::Done(true))
             }
-            Command::Invites(after, limit) => {
-                let select = format!("SELECT {INVITE} FROM invites WHERE id > ? ORDER BY id LIMIT ?");
-                let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
-                rows.iter().map(|row| read_invite(row, now)).collect::<Result<_, _>>().map(Reply::Invites)
-            }
+            Command::Invites(after, limit) => listing::invites(store, after.as_deref(), limit, now),
             Command::SeedToken(hash, token) => tokens::seed(store, &hash, token),
             Command::SeedTokens(all) => {
                 for (hash, token) in all {
@@ -224,20 +221,9 @@ impl Object for Accounts {
             }
             Command::Names(ids) => users::names(store, &ids),
             Command::Tokens(owner, after, limit) => {
-                let select = format!(
-                    "SELECT {COLUMNS}, hash FROM tokens
-                     WHERE owner = coalesce(?, owner) AND id > ? AND revoked_at IS NULL ORDER BY id LIMIT ?"
-                );
-                let values = [owner.as_deref().into(), after.as_deref().unwrap_or("").into(), limit.into()];
-                let rows = store.run(&select, &values)?;
-                rows.iter().map(tokens::read_token).collect::<Result<_, _>>().map(Reply::Tokens)
+                listing::tokens(store, owner.as_deref(), after.as_deref(), limit)
             }
-            Command::Token(owner, id) => {
-                let select =
-                    format!("SELECT {COLUMNS}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?");
-                let rows = store.run(&select, &[owner.as_deref().into(), (&id).into()])?;
-                rows.iter().map(tokens::read_token).collect::<Result<_, _>>().map(Reply::Tokens)
-            }
+            Command::Token(owner, id) => listing::token(store, owner.as_deref(), &id),
             Command::DeleteToken(id) => {
                 tokens::delete_revoked(store, &id)?;
                 Ok(Reply::Done(true))
@@ -254,12 +240,14 @@ impl Object for Accounts {
     fn next_alarm(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let users = store.run("SELECT 1 FROM untold LIMIT 1", &[])?;
         let tokens = store.run("SELECT 1 FROM untold_tokens LIMIT 1", &[])?;
-        Ok((!users.is_empty() || !tokens.is_empty()).then_some(now))
+        let is_due = !users.is_empty() || !tokens.is_empty() || search::is_incomplete(store)?;
+        Ok(is_due.then_some(now))
     }
 
     /// Returns messages with statuses that the registry may not have yet, and with revocations that the tokens' objects
     /// may not have yet: at most 50 of each.
     fn alarm(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
+        search::complete_some(store)?;
         let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
         let mut messages = Vec::with_capacity(rows.len());
         for row in &rows {

@@ -56,8 +56,8 @@ pub(super) fn set_up() -> Sqlite {
 }
 
 pub(super) fn users(store: &Sqlite) -> Vec<String> {
-    match send(store, Command::Users(None, 100)) {
-        Reply::Users(users) => users.into_iter().map(|user| user.id).collect(),
+    match send(store, Command::Users(UserQuery::all(None, 100))) {
+        Reply::Users(page) => page.users.into_iter().map(|user| user.id).collect(),
         other => panic!("{other:?}"),
     }
 }

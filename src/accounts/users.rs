@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Reply,
     factors::{self, Factors, factors_of, read_factors},
-    find_unused, revoke_invites,
+    find_unused, revoke_invites, search,
     settings::RequiredFactor,
     writes::Authorized,
 };
@@ -105,6 +105,7 @@ fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Resu
             next_version(0, now).into(),
         ],
     )?;
+    search::add(store, &new.id, &new.email, new.name.as_deref())?;
     Ok(UserStatus { role, active: true, version: next_version(0, now) })
 }
 
@@ -159,6 +160,7 @@ pub(super) fn delete(
     if is_admin(&known) && is_last_admin(store)? {
         return Ok(Reply::LastAdmin);
     }
+    search::remove(store, id)?;
     store.run("DELETE FROM users WHERE id = ?", &[id.into()])?;
     factors::remove_all(store, id)?;
     revoke_invites(store, id)?;

@@ -121,9 +121,9 @@ fn refuses_commands_in_flight_when_a_session_ends() {
         let late = gateway.decide("one", &second);
         assert_eq!(late, confirmations::Reply::SessionEnded, "{method} {path}");
         // If the account still exists, it is active: a command from a new session is accepted.
-        let all = gateway.accounts(&accounts::Command::Users(None, 10));
+        let all = gateway.accounts(&accounts::Command::Users(accounts::UserQuery::all(None, 10)));
         let accounts::Reply::Users(all) = all else { panic!("{all:?}") };
-        if all.iter().any(|user: &User| user.id == "bee") {
+        if all.users.iter().any(|user: &User| user.id == "bee") {
             let made = gateway.write("bee", "new", make_invite("anew"));
             assert!(matches!(made, accounts::Reply::Invite(_)), "{method} {path}: {made:?}");
         }

@@ -1,13 +1,27 @@
 //! An in-memory `SQLite` database that stands in for an object's storage.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
 
-use rusqlite::{Connection, types::ValueRef};
+use rusqlite::{Connection, StatementStatus, types::ValueRef};
 
 use super::{Object, SqlRow, Store, StoreError, Timestamp, Value, decode, encode, migrate};
 
-/// The database of one object, and the bytes attached to its next command or last reply.
-pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
+/// The database of one object, the bytes attached to its next command or last reply, and the work done so far.
+pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>, Cell<Work>);
+
+/// What statements have cost, as `SQLite` counts it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Work {
+    /// Instructions of `SQLite`'s virtual machine. They grow with the rows that a statement reads and writes.
+    pub(crate) instructions: i64,
+    /// Rows that were stepped over because no index led to the next one.
+    pub(crate) scanned: i64,
+    /// Rows that were returned.
+    pub(crate) returned: i64,
+}
 
 impl Sqlite {
     /// Creates the database of a new object, with all migrations.
@@ -17,7 +31,7 @@ impl Sqlite {
 
     /// Creates an empty database, without migrations.
     pub(crate) fn empty() -> Self {
-        Self(Connection::open_in_memory().expect("a database"), RefCell::default())
+        Self(Connection::open_in_memory().expect("a database"), RefCell::default(), Cell::default())
     }
 
     /// Creates a database from these statements, without migrations.
@@ -43,9 +57,14 @@ impl Sqlite {
 
     /// Migrates the database, as every start of an object does.
     fn opened<O: Object>(database: Connection) -> Self {
-        let store = Self(database, RefCell::default());
+        let store = Self(database, RefCell::default(), Cell::default());
         migrate(&store, O::CLASS.migrations).expect("a migration");
         store
+    }
+
+    /// Returns what statements have cost since the last call.
+    pub(crate) fn take_work(&self) -> Work {
+        self.2.take()
     }
 
     /// Executes a command: encoded, and in a transaction, as on the platform.
@@ -90,6 +109,14 @@ impl Store for Sqlite {
             };
             found.push(SqlRow::new((0..width).map(column).collect()));
         }
+        drop(rows);
+        let count = |status| i64::from(statement.get_status(status));
+        let Work { instructions, scanned, returned } = self.2.get();
+        self.2.set(Work {
+            instructions: instructions + count(StatementStatus::VmStep),
+            scanned: scanned + count(StatementStatus::FullscanStep),
+            returned: returned + i64::try_from(found.len()).expect("few rows"),
+        });
         Ok(found)
     }
 }

@@ -306,7 +306,12 @@ export const TEXTS = {
   users: {
     about: "Everybody with an account. A user who is disabled or deleted is signed out at once.",
     search: "Search",
+    searchHint: "The beginning of an e-mail address, of its domain, or of a name",
+    role: "Role",
+    status: "Status",
+    any: "Any",
     empty: "There are no users.",
+    noMatch: "No user matches.",
     you: "You",
     since: "since",
     roles: { admin: "Admin", user: "User" } as Record<string, string>,

@@ -6,6 +6,7 @@
 //! | `users.rs` | `/api/auth/setup`, `/api/auth/login`, `/api/users` |
 //! | `second_step.rs` | `/api/auth/factor`, and whether a sign-in needs it |
 //! | `factors.rs` | `/api/auth/factors`, `/api/users/{id}/factors` |
+//! | `listing.rs` | `GET /api/users` |
 //! | `names.rs` | `/api/users/names` |
 //! | `reauthentication.rs` | `/api/auth/reauthenticate`: a signed-in user proves again that they are present |
 //! | `invites.rs` | `/api/invites` |
@@ -19,6 +20,7 @@ mod backchannel_logout;
 mod delegation;
 mod factors;
 mod invites;
+mod listing;
 mod me;
 mod names;
 mod reauthentication;
@@ -95,7 +97,7 @@ pub async fn answer<E: Effects>(
         Endpoint::RemoveTotp => outlined(factors::remove_totp(call, effects)).await,
         Endpoint::RenewRecoveryCodes => outlined(factors::renew_recovery_codes(call, effects)).await,
         Endpoint::RemoveFactors => outlined(factors::remove_all(call, effects)).await,
-        Endpoint::ListUsers => users::list(call, effects).await,
+        Endpoint::ListUsers => listing::list(call, effects).await,
         Endpoint::ReadNames => names::read(call, effects).await,
         Endpoint::ReadUser => users::read(call, effects).await,
         Endpoint::ChangeUser => users::change(call, effects).await,

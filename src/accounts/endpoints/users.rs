@@ -6,12 +6,12 @@
 use serde::Serialize;
 
 use super::{
-    Call,
+    Call, listing,
     second_step::{self, SignedUp},
 };
 use crate::{
     accounts::{
-        self, Account, Accounts, AccountsMemory, Command, NewUser, User, Write,
+        self, Account, Accounts, AccountsMemory, Command, NewUser, User, UserQuery, Write,
         login::{self, AuthenticatedUser, LoginContext},
     },
     base::outline::outlined,
@@ -23,7 +23,7 @@ use crate::{
         reply::{EarlyResponse, Reply},
     },
     identity::{
-        call::{EndpointResponse, Page, json},
+        call::{EndpointResponse, json},
         principal::Role,
     },
     platform::effects::Effects,
@@ -49,12 +49,12 @@ pub(super) async fn is_set_up_open<E: Effects>(call: Call<'_>, effects: &E) -> R
     let is_set_up = &is_set_up.is_set_up;
     let mut open = call.cx.accounts.setup_token.is_some() && !is_set_up.get();
     if open {
-        let command = Command::Users(None, 1);
-        let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
+        let command = Command::Users(UserQuery::all(None, 1));
+        let accounts::Reply::Users(page) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
         else {
             return Err(Fault::Internal);
         };
-        open = users.is_empty();
+        open = page.users.is_empty();
         is_set_up.set(!open);
     }
     Ok(open)
@@ -131,16 +131,6 @@ pub(super) async fn check_password<E: Effects>(
     }
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
-    let limit = call.limit()?;
-    let command = Command::Users(call.request.parameter("cursor"), limit.saturating_add(1));
-    let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
-    else {
-        return Err(Fault::Internal.into());
-    };
-    Ok(json(200, &Page::new(&users, limit, |user| &user.id, UserView::of)).into())
-}
-
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
@@ -162,11 +152,7 @@ pub(super) async fn change<E: Effects>(
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let form = call.form(&["role", "status"])?;
     let role = role(&form)?;
-    let active = form.word("status", "expected \"active\" or \"disabled\"", |text| match text {
-        "active" => Some(true),
-        "disabled" => Some(false),
-        _ => None,
-    })?;
+    let active = form.word("status", "expected \"active\" or \"disabled\"", listing::parse_status)?;
     if role.is_none() && active.is_none() {
         return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
     }
@@ -271,7 +257,7 @@ pub(super) fn role(form: &Form) -> Result<Option<Role>, Rejection> {
 /// A user, as an admin sees it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct UserView<'a> {
+pub(super) struct UserView<'a> {
     id: &'a str,
     email: &'a str,
     name: Option<&'a str>,
@@ -281,7 +267,7 @@ struct UserView<'a> {
 }
 
 impl<'a> UserView<'a> {
-    fn of(user: &'a User) -> Self {
+    pub(super) fn of(user: &'a User) -> Self {
         Self {
             id: &user.id,
             email: &user.email,

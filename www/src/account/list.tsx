@@ -61,18 +61,22 @@ export function useList<T extends Item>(path: string): ListState<T> {
   const status = useRef<HTMLOutputElement>(null);
   const changes = useRef(0);
   const pages = useRef(1);
+  const latest = useRef(path);
+  latest.current = path;
 
   const load = useCallback(
     async (cursor?: string) => {
       const before = changes.current;
       const found: T[] = [];
       let next: string | null | undefined = cursor;
-      for (let page = 0; page === 0 || (!cursor && next && page < pages.current); page += 1) {
+      // A page can be empty although more follow. A reload loads as many pages as are shown.
+      const goesOn = (page: number) => found.length === 0 || (!cursor && page < pages.current);
+      for (let page = 0; page === 0 || (next && goesOn(page)); page += 1) {
         const query = new URLSearchParams({ limit: "100", ...(next && { cursor: next }) });
         const joint = path.includes("?") ? "&" : "?";
         const answer = await callSignedIn<Loaded<T>>("GET", `${path}${joint}${query}`);
-        // This answer may be older than a change that was made meanwhile.
-        if (!cursor && changes.current !== before) return;
+        // This answer may be older than a change that was made meanwhile, or about another list.
+        if (changes.current !== before && (!cursor || latest.current !== path)) return;
         if (!answer.ok) {
           const failed = { ...answer.problem, status: answer.status };
           setList((old) => ({ ...old, failed }));
@@ -90,6 +94,9 @@ export function useList<T extends Item>(path: string): ListState<T> {
     [path],
   );
   useEffect(() => {
+    // Another path is another list. An answer about the one before is dropped.
+    changes.current += 1;
+    pages.current = 1;
     load();
   }, [load]);
 

@@ -5,6 +5,7 @@ import { Act } from "../ui/act.tsx";
 import { Badge, When } from "../ui/show.tsx";
 import { callSignedIn, List, Row, useList } from "./list.tsx";
 import { Made } from "./made.tsx";
+import { queryOf, UserFilter, useFilter } from "./user-filter.tsx";
 
 const { users: T } = TEXTS;
 
@@ -18,7 +19,9 @@ interface User {
 }
 
 export function Users({ me, settings, refresh }: PartProps) {
-  const list = useList<User>("/users");
+  const [filter, setFilter] = useFilter();
+  const query = queryOf(filter);
+  const list = useList<User>(`/users${query && `?${query}`}`);
   const [made, setMade] = useState<{ email: string; url: string }>();
 
   const change = async (user: User, json: Partial<User>, message: string) => {
@@ -56,10 +59,11 @@ export function Users({ me, settings, refresh }: PartProps) {
           onDone={() => setMade(undefined)}
         />
       )}
+      <UserFilter filter={filter} onChange={setFilter} />
       <List
         name="users"
         list={list}
-        empty={T.empty}
+        empty={query ? T.noMatch : T.empty}
         row={(user) => {
           const isMe = user.id === me.userId;
           return (

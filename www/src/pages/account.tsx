@@ -78,7 +78,8 @@ interface Part {
 
 function Parts(props: PartProps) {
   const { me, settings } = props;
-  const hash = useHash();
+  // What follows the name belongs to the part.
+  const [hash] = useHash().split("?");
   const shown = PARTS.filter(({ isFor }) => !isFor || isFor(me, settings));
   const part = PARTS.find(({ name }) => `#${name}` === hash) ?? PROFILE;
   const title = T.sections[part.name];
