@@ -98,6 +98,17 @@ test("an admin invites a person, who joins by the link and sees no parts for adm
 
   await admin.page.getByTestId("tab-users").click();
   const row = admin.page.getByTestId("user").filter({ hasText: "dora@example.com" });
+  await admin.page.getByTestId("users-q").fill("dora");
+  await admin.page.waitForURL(url("account#users?q=dora"));
+  await admin.page.waitForFunction(
+    () => document.querySelectorAll('[data-testid="user"]').length === 1,
+  );
+  await admin.page.getByTestId("users-role").selectOption("admin");
+  await admin.page.getByTestId("users-empty").waitFor();
+  await admin.page.reload();
+  await admin.page.getByTestId("users-empty").waitFor();
+  assert.equal(await admin.page.getByTestId("users-q").inputValue(), "dora");
+  await admin.page.getByTestId("users-role").selectOption("");
   await row.getByTestId("user-disable").click();
   await row.getByTestId("user-enable").waitFor();
   await guest.page.goto(`${site.origin}/`);
