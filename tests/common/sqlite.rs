@@ -113,9 +113,9 @@ impl Store for Sqlite {
         let count = |status| i64::from(statement.get_status(status));
         let Work { instructions, scanned, returned } = self.2.get();
         self.2.set(Work {
-            instructions: instructions + count(StatementStatus::VmStep),
-            scanned: scanned + count(StatementStatus::FullscanStep),
-            returned: returned + i64::try_from(found.len()).expect("few rows"),
+            instructions: instructions.saturating_add(count(StatementStatus::VmStep)),
+            scanned: scanned.saturating_add(count(StatementStatus::FullscanStep)),
+            returned: returned.saturating_add(i64::try_from(found.len()).expect("few rows")),
         });
         Ok(found)
     }
