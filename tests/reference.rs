@@ -1,10 +1,14 @@
-//! `docs/configuration.md` lists exactly the members that the code reads, with the same types and defaults.
+//! `docs/configuration.md` lists exactly the members that the code reads, with the same types and defaults. The JSON
+//! Schema is up to date.
 
 #![allow(clippy::expect_used, reason = "a test may fail")]
 
 use std::fs;
 
-use vestibule::config::schema::{ALL, Member};
+use vestibule::config::{
+    json_schema::json_schema,
+    schema::{ALL, Member},
+};
 
 #[test]
 fn every_member_has_a_row() {
@@ -29,4 +33,12 @@ fn every_row_has_a_member() {
         let known = ALL.iter().copied().flatten().any(|member| member.name == name);
         assert!(known, "docs/configuration.md lists {name}, which the code does not read");
     }
+}
+
+#[test]
+fn the_json_schema_is_up_to_date() {
+    let reference = fs::read_to_string("docs/configuration.md").expect("the reference");
+    let schema = json_schema(&reference);
+    let text = fs::read_to_string("docs/wrangler.schema.json").expect("the schema");
+    assert!(text == format!("{schema:#}\n"), "outdated: run `npm run docs:schema`");
 }

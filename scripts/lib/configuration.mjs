@@ -1,7 +1,10 @@
 /** Reads the configuration with wrangler and checks it with the crate. */
 
+import { readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { Failure, launch, run, say } from "./process.mjs";
+import { excerpt, partsOf, positionInDevVars, positionOf } from "./positions.mjs";
+import { Failure, launch, say } from "./process.mjs";
 import { inProject, lastChange, npmProgram } from "./project.mjs";
 
 /**
@@ -13,6 +16,8 @@ import { inProject, lastChange, npmProgram } from "./project.mjs";
  * @property {Record<string, string> | null} secrets null if unknown
  * @property {string[]} misplaced names of variables outside of [vars]
  * @property {boolean} bypassed whether the platform serves static assets without calling the Worker
+ * @property {{ file: string, env?: string, devVars: string[] }} [source] the file, its environment, and the names of
+ *   the variables whose values come from `.dev.vars`
  */
 
 /**
@@ -34,7 +39,12 @@ export async function readConfiguration({ config, env, dev = false, overrides = 
   const { code } = await job.done;
   if (!result) throw new Failure(`cannot read the configuration (exit code ${code})`);
   if (result.error) throw new Failure(result.error);
-  return separateSecrets(result, dev, overrides);
+  const source = {
+    file: config ?? inProject("wrangler.toml"),
+    env,
+    devVars: Object.keys(result.devVars),
+  };
+  return { ...separateSecrets(result, dev, overrides), source };
 }
 
 /** Merges all variables and separates the secrets from the others. `wrangler.toml` never has secrets. */
@@ -69,15 +79,53 @@ function secretsOf(webhooks) {
   }
 }
 
-/** Runs the crate's native configuration checker. Fails if the checker finds an error. */
-export async function checkConfiguration(configuration) {
+/** Runs the crate's native configuration checker. Fails if the checker finds an error, after printing where it is. */
+export async function checkConfiguration({ source, ...configuration }) {
   if (lastChange([inProject("target/host/check-config")]) === 0) {
     say("building the configuration checker (once)");
   }
-  await run("cargo", ["run", "--quiet", "--profile", "host", "--bin", "check-config"], {
+  let output = "";
+  const program = ["run", "--quiet", "--profile", "host", "--bin", "check-config"];
+  const { code, error } = await launch("cargo", program, {
     input: JSON.stringify(configuration),
-    what: "the configuration check",
-  });
+    silent: true,
+    onOutput: (text) => {
+      output += text;
+    },
+  }).done;
+  for (const line of output.split("\n").filter(Boolean)) {
+    if (code === 0 && !line.startsWith("warning: ")) console.log(line);
+    else console.error(source ? withPosition(line, source) : line);
+  }
+  if (error || code !== 0) {
+    throw new Failure(
+      `the configuration check failed${error ? `: ${error.message}` : ""}`,
+      code ?? 1,
+    );
+  }
+}
+
+/** Adds the file and the line to a mistake such as `ROUTES[3].access: expected …`, and quotes the line. */
+export function withPosition(mistake, { file, env, devVars = [] }) {
+  const path = mistake.split(": ", 1)[0];
+  const parts = partsOf(path);
+  if (!parts) return mistake;
+  const isOverridden = devVars.includes(parts[0]);
+  const place = isOverridden ? join(dirname(file), ".dev.vars") : file;
+  let text;
+  try {
+    text = readFileSync(place, "utf8");
+  } catch {
+    return mistake; // The file is gone: the mistake itself still helps.
+  }
+  const position = isOverridden
+    ? positionInDevVars(text, parts[0])
+    : positionOf(text, file, [...(env ? ["env", env] : []), "vars", ...parts], env ? 4 : 2);
+  if (!position) return mistake;
+  const short = relative(process.cwd(), place);
+  const where = `${short.startsWith("..") ? place : short}:${position.line}:${position.column}`;
+  // The values in .dev.vars may be secrets.
+  return `${where}: ${mistake}${isOverridden ? "" : `\n${excerpt(text, position)}`}`;
 }
 
 /** Returns the valid PUBLIC_ORIGINS. In `.dev.vars` the list is JSON, or a string with commas. */

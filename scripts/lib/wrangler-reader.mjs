@@ -1,11 +1,12 @@
 /**
  * Reads the configuration with wrangler's own code, so that both see the same values. Runs under the checkout's own
- * Node. Sends the result over the message channel: the configuration, or an error message of one line.
+ * Node. Sends the result over the message channel: the configuration, or an error message that may quote a line.
  */
 
 import { readFileSync, statSync } from "node:fs";
 import { relative } from "node:path";
 import { experimental_readRawConfig, unstable_getVarsForDev, unstable_readConfig } from "wrangler";
+import { excerpt } from "./positions.mjs";
 
 const { config: path, env, dev } = JSON.parse(process.argv[2]);
 process.send(result());
@@ -33,8 +34,8 @@ function lineNumber({ location }) {
 /** Quotes the line with the error. It has no secret, because secrets are not in this file. */
 function quotedLine({ location }) {
   if (!location) return "";
-  const line = readFileSync(path, "utf8").split("\n")[location.line - 1]?.trim();
-  return line ? `, in: ${line.slice(0, 120)}` : "";
+  const { line, column = 0, length = 1 } = location;
+  return `\n${excerpt(readFileSync(path, "utf8"), { line, column: column + 1, length: length || 1 })}`;
 }
 
 /** Returns wrangler's message as one line, without its introduction. */

@@ -5,7 +5,8 @@ use url::Url;
 
 use super::{
     Config,
-    reader::{Mistakes, Table, expected},
+    mistake::Mistakes,
+    reader::{Table, expected},
     schema::CATALOGUE,
 };
 use crate::{

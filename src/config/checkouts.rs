@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
+    mistake::Mistakes,
     parse::ParseContext,
-    reader::{Mistakes, Table, expected},
+    reader::{Table, expected},
     rules::{ExtraRule, RuleContext, TIMEOUT},
     schema::{CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, MAINTAINED},
 };
@@ -26,7 +27,7 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
     let mut confirming_events = Vec::new();
     for members in top.tables("CHECKOUT_PROVIDERS", CHECKOUT_PROVIDER) {
         members.require_binding("provider", has_checkouts, Checkouts::CLASS, "webhooks.md");
-        members.require(&["provider", "confirm"]);
+        members.require_members();
         let provider = members.text("provider");
         let events = members.tables("confirm", CONFIRM);
         if members.value("confirm").and_then(Value::as_array).is_some_and(Vec::is_empty) {
@@ -44,7 +45,7 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
             }
         }
         for members in events {
-            members.require(&["event", "ref"]);
+            members.require_members();
             let (event, reference) = (members.text("event"), members.pointer("ref"));
             let equals = equals(&members);
             if let (Some(webhook), Some(event), Some(reference)) = (provider.clone(), event, reference) {
@@ -69,7 +70,7 @@ pub(super) fn maintenance(
     }
     for members in top.tables("MAINTENANCE", MAINTAINED) {
         members.require_binding("path", has_ledger, Ledger::CLASS, "webhooks.md");
-        members.require(&["path"]);
+        members.require_members();
         let path = members.path("path");
         let timeout = members.duration_within("timeout", TIMEOUT, "expected a duration from 1s to 10m");
         if let (Some(path), Some(timeout)) = (path, timeout) {
@@ -102,7 +103,7 @@ pub(super) fn parse_for_rule(
         );
     }
     let table = Table::open(members.path_of("checkout"), Some(value), CHECKOUT, mistakes);
-    table.require(&["provider"]);
+    table.require_members();
     let provider = table.text("provider");
     let is_known = |name: &String| context.confirming_events.iter().any(|event| event.webhook == *name);
     if let Some(provider) = provider.as_ref().filter(|name| !is_known(name)) {

@@ -126,7 +126,7 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 fn parse_entry(members: &Table<'_>) -> Option<Kind> {
-    members.require(&["prefix", "kind", "machine"]);
+    members.require_members();
     let prefix = members.parse_shape("prefix", prefix);
     if prefix.as_deref() == Some("mki_") {
         members.report("prefix", "expected another prefix: invite tokens have this one");

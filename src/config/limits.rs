@@ -37,7 +37,7 @@ pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> Vec<Limit> {
 }
 
 fn parse_entry(members: &Table<'_>) -> Option<Limit> {
-    members.require(&["name", "limit", "period", "by"]);
+    members.require_members();
     let name = members.parse_shape("name", name);
     let period =
         members.duration_within("period", MIN_PERIOD..=MAX_PERIOD, "expected a duration from 10s to 1d");
@@ -57,7 +57,7 @@ fn name(text: &str) -> Option<String> {
 }
 
 /// Prefixes of the names of built-in limits.
-const RESERVED_PREFIXES: &[&str] = &["setup", "login-", "redeem-", "factor-", "confirmations"];
+pub(super) const RESERVED_PREFIXES: &[&str] = &["setup", "login-", "redeem-", "factor-", "confirmations"];
 
 const MIN_PERIOD: Duration = Duration::from_secs(10);
 const MAX_PERIOD: Duration = Duration::from_hours(24);

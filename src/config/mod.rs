@@ -5,7 +5,9 @@
 //! | `mod.rs` | `Config`: a section for each feature |
 //! | `parse.rs` | from variables, secrets and bindings to a `Config` |
 //! | `schema.rs` | all names, with shape and default; parser, messages and `docs/configuration.md` share them |
-//! | `reader.rs` | reads values by name, and collects mistakes |
+//! | `json_schema.rs` | the JSON Schema for editors, from the same names |
+//! | `reader.rs` | reads values by name |
+//! | `mistake.rs` | collects mistakes |
 //! | `rules.rs` | builds the route table |
 //! | `built_in.rs` | adds the built-in routes whose feature is enabled |
 //! | `session.rs`, `pages.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `approvals.rs`, `audit.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
@@ -27,7 +29,9 @@ pub(crate) mod classes;
 mod credentials;
 mod guards;
 mod idempotency;
+pub mod json_schema;
 mod limits;
+mod mistake;
 mod pages;
 mod parse;
 mod reader;
@@ -44,8 +48,8 @@ mod warnings;
 mod webhooks;
 
 pub use classes::CLASSES;
+pub use mistake::ConfigError;
 pub use parse::{Bindings, Variables, read_variables};
-pub use reader::ConfigError;
 pub use webhooks::webhook_secret;
 
 use crate::{

@@ -7,8 +7,9 @@ use super::{
     Config, audit,
     built_in::{self, BoundStores, BuiltInSettings, UsedFeatures},
     catalogue, checkouts, credentials, guards, limits,
+    mistake::{ConfigError, Mistakes},
     pages::{self, ParsedPages},
-    reader::{ConfigError, Mistakes, Table, expected},
+    reader::{Table, expected},
     rules::{self, RuleContext},
     schema::{SESSION, VARIABLES},
     secrets::{self, Secrets},
@@ -301,7 +302,7 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
     if is_empty_list {
         top.report("PUBLIC_ORIGINS", "expected a list of at least one origin, found an empty list");
     }
-    top.require(&["PUBLIC_ORIGINS"]);
+    top.require_members();
     for origin in &origins {
         if origin.scheme() == "http" && !development {
             top.report(

@@ -1,85 +1,18 @@
 //! Reads configuration from JSON: each value by its name. A mistake is recorded, and the next ones are still found.
 
-use std::{cell::RefCell, fmt, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::schema::Member;
+use super::{
+    mistake::Mistakes,
+    schema::{Form, Member},
+};
 use crate::{
     base::time,
     http::{origin::Origin, path::CanonicalPath},
     platform::store::Class,
 };
-
-/// A mistake in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Path of the invalid value, such as `ROUTES[3].access`.
-    pub path: String,
-    /// What was expected and what was found. Never contains a secret.
-    pub message: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
-    }
-}
-
-/// All mistakes so far, and all errors of entries. Such an entry is refused, and affects nothing else.
-#[derive(Debug, Default)]
-pub(super) struct Mistakes {
-    mistakes: RefCell<Vec<ConfigError>>,
-    entry_errors: RefCell<Vec<ConfigError>>,
-}
-
-impl Mistakes {
-    pub(super) fn report(&self, path: impl Into<String>, message: impl Into<String>) {
-        self.mistakes.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
-    }
-
-    /// Records an invalid entry that is refused while everything else works.
-    pub(super) fn report_entry(&self, path: impl Into<String>, message: impl Into<String>) {
-        self.entry_errors.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
-    }
-
-    pub(super) fn entry_errors(&self) -> Vec<ConfigError> {
-        self.entry_errors.take()
-    }
-
-    /// Returns the number of mistakes so far.
-    pub(super) fn count(&self) -> usize {
-        self.mistakes.borrow().len()
-    }
-
-    /// Adds the rule's path to each mistake after the first `count`, unless its message has the path already.
-    pub(super) fn name_rule(&self, count: usize, path: &str) {
-        let path = format!("{path:?}");
-        for mistake in self.mistakes.borrow_mut().iter_mut().skip(count) {
-            if !mistake.message.contains(&path) {
-                let message = std::mem::take(&mut mistake.message);
-                mistake.message = format!("{message} (in the rule for {path})");
-            }
-        }
-    }
-
-    /// Removes mistakes that follow from another mistake. Because of that one, the variables in `missing` are missing.
-    /// Mistakes at or below such a variable are removed, and those whose message mentions it.
-    pub(super) fn drop_follow_ons(&self, missing: &[&str]) {
-        let follows = |ConfigError { path, message }: &ConfigError| {
-            missing.iter().any(|name| {
-                let is_below = path.strip_prefix(*name).is_some_and(|rest| rest.starts_with(['.', '[']));
-                is_below || path == name || mentions(message, name)
-            })
-        };
-        self.mistakes.borrow_mut().retain(|mistake| !follows(mistake));
-        self.entry_errors.borrow_mut().retain(|mistake| !follows(mistake));
-    }
-
-    pub(super) fn into_vec(self) -> Vec<ConfigError> {
-        self.mistakes.into_inner()
-    }
-}
 
 /// A table whose members are read by name. Its unknown members are already recorded as mistakes.
 pub(super) struct Table<'a> {
@@ -126,6 +59,13 @@ impl<'a> Table<'a> {
         self.mistakes.report(self.path_of(name), message);
     }
 
+    /// Records that a value does not have the shape of its member in the schema, with an example.
+    fn report_shape(&self, name: &str, message: &str) {
+        let example = self.member(name).form.example();
+        let example = example.map_or(String::new(), |example| format!(" (example: {name} = {example})"));
+        self.report(name, format!("{message}{example}"));
+    }
+
     /// Returns whether an unknown member is probably a misspelling of this name. That mistake is already recorded.
     pub(super) fn is_misspelt(&self, name: &str) -> bool {
         let mut names = self.members.into_iter().flat_map(Map::keys);
@@ -134,10 +74,12 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Records a mistake for each of these members that is missing and not misspelt.
-    pub(super) fn require(&self, names: &[&str]) {
-        for name in names.iter().filter(|name| !self.has(name) && !self.is_misspelt(name)) {
-            self.report(name, format!("expected {}, found nothing", self.member(name).shape));
+    /// Records a mistake for each required member that is missing and not misspelt.
+    pub(super) fn require_members(&self) {
+        for Member { name, shape, .. } in self.schema.iter().filter(|member| member.is_required) {
+            if !self.has(name) && !self.is_misspelt(name) {
+                self.report_shape(name, &format!("expected {shape}, found nothing"));
+            }
         }
     }
 
@@ -162,12 +104,20 @@ impl<'a> Table<'a> {
 
     /// Same as [`Table::parse`], for a parser without messages: the message contains the member's shape in the schema.
     pub(super) fn parse_shape<T>(&self, name: &str, parser: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let shape = self.member(name).shape;
-        self.parse(name, |text| parser(text).ok_or_else(|| format!("expected {shape}, found {text:?}")))
+        let text = self.borrowed_text(name)?;
+        let parsed = parser(text);
+        if parsed.is_none() {
+            self.report_shape(name, &format!("expected {}, found {text:?}", self.member(name).shape));
+        }
+        parsed
     }
 
     /// Parses one of several keywords.
     pub(super) fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        debug_assert!(
+            self.member(name).form.has_keywords(choices.iter().map(|(keyword, _)| *keyword)),
+            "{name}"
+        );
         self.parse(name, |text| {
             let chosen = choices.iter().find(|(keyword, _)| *keyword == text).map(|(_, value)| *value);
             chosen.ok_or_else(|| {
@@ -190,7 +140,7 @@ impl<'a> Table<'a> {
         match self.value(name) {
             Some(Value::String(text)) => Some(text),
             Some(other) => {
-                self.report(name, expected(member.shape, other));
+                self.report_shape(name, &expected(member.shape, other));
                 None
             }
             None => member.default,
@@ -226,6 +176,7 @@ impl<'a> Table<'a> {
         bounds: RangeInclusive<Duration>,
         message: &str,
     ) -> Option<Duration> {
+        debug_assert!(self.member(name).form.has_bounds(&bounds), "{name}: {bounds:?}");
         let duration = self.duration(name)?;
         if !bounds.contains(&duration) {
             self.report(name, message);
@@ -237,7 +188,7 @@ impl<'a> Table<'a> {
     pub(super) fn tables(&self, name: &str, schema: &'static [Member]) -> Vec<Table<'a>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let Some(entries) = value.as_array() else {
-            self.report(name, expected(self.member(name).shape, value));
+            self.report_shape(name, &expected(self.member(name).shape, value));
             return Vec::new();
         };
         let path = self.path_of(name);
@@ -301,7 +252,7 @@ impl<'a> Table<'a> {
                 &split
             }
             _ => {
-                self.report(name, expected(self.member(name).shape, value));
+                self.report_shape(name, &expected(self.member(name).shape, value));
                 return Vec::new();
             }
         };
@@ -360,16 +311,6 @@ pub(super) fn json_error(value: &Value) -> Option<String> {
     Some(format!("not valid JSON at {line}column {column}: {reason}"))
 }
 
-/// Returns whether a message mentions a variable. A longer name that contains this one does not count.
-fn mentions(message: &str, name: &str) -> bool {
-    let is_name_byte = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    message.match_indices(name).any(|(at, _)| {
-        let before = message.as_bytes().get(..at).and_then(<[u8]>::last);
-        let after = message.as_bytes().get(at.saturating_add(name.len()));
-        !before.is_some_and(is_name_byte) && !after.is_some_and(is_name_byte)
-    })
-}
-
 /// Returns the message for an unknown name, with the name that was probably meant, or with all known names.
 pub(super) fn unknown_name(name: &str, schema: &[Member]) -> String {
     if let Some(suggestion) = nearest(name, schema) {
@@ -393,4 +334,5 @@ pub(super) fn nearest(name: &str, schema: &[Member]) -> Option<&'static str> {
 /// The largest `body_limit`, in bytes. An isolate has 128 MB for everything that it does at the same time.
 const MAX_BODY_LIMIT: usize = 16 * 1_048_576;
 
-static UNKNOWN_MEMBER: Member = Member { name: "", shape: "", default: None };
+static UNKNOWN_MEMBER: Member =
+    Member { name: "", shape: "", form: Form::Text("", ""), default: None, is_required: false };

@@ -10,8 +10,9 @@ use super::{
     catalogue, checkouts,
     guards::{self, AvailableGuards},
     idempotency,
+    mistake::Mistakes,
     parse::ParseContext,
-    reader::{Mistakes, Table, expected},
+    reader::{Table, expected},
     schema::RULE,
     slashes,
 };
@@ -106,7 +107,7 @@ fn add_rule(
     if !entry.is_object() {
         return;
     }
-    members.require(&["path", "access"]);
+    members.require_members();
     let path = members.text("path");
     let access = members.choice("access", ACCESS);
     let methods = members.list("methods", method);

@@ -190,12 +190,10 @@ fn cookie_domain(text: &str, public: &[Origin]) -> Result<String, String> {
 }
 
 fn claim_name(text: &str) -> Result<String, String> {
-    match text {
-        "exp" | "iat" | "nbf" | "iss" | "aud" | STARTED_AT => {
-            Err(format!("expected a claim that contains an id, found {text:?}"))
-        }
-        _ => non_empty(text),
+    if OTHER_CLAIMS.contains(&text) {
+        return Err(format!("expected a claim that contains an id, found {text:?}"));
     }
+    non_empty(text)
 }
 
 fn non_empty(text: &str) -> Result<String, String> {
@@ -205,5 +203,8 @@ fn non_empty(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     }
 }
+
+/// Claims with a meaning of their own, which contain no id.
+pub(super) const OTHER_CLAIMS: &[&str] = &["exp", "iat", "nbf", "iss", "aud", STARTED_AT];
 
 const MAX_LEEWAY: Duration = Duration::from_mins(1);

@@ -1,6 +1,6 @@
 //! Parses a rule's `encoded_slashes`, and checks that a decoded path never reaches a stricter rule.
 
-use super::reader::{Mistakes, Table};
+use super::{mistake::Mistakes, reader::Table};
 use crate::routing::{owner::OwnerFrom, rule};
 
 /// Parses `encoded_slashes` of the rule for `path`.

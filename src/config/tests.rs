@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod feature_mistakes;
+mod json_schema;
 mod messages;
 mod mistakes;
 mod pages;
@@ -34,7 +35,8 @@ fn minimal() -> Value {
     })
 }
 
-fn parse_with(changes: &Value) -> Result<Config, Vec<String>> {
+/// Returns the minimal configuration with these variables. Removes those that are null.
+fn with_changes(changes: &Value) -> Value {
     let mut variables = minimal();
     for (name, value) in changes.as_object().expect("an object") {
         if value.is_null() {
@@ -43,8 +45,14 @@ fn parse_with(changes: &Value) -> Result<Config, Vec<String>> {
             variables[name] = value.clone();
         }
     }
+    variables
+}
+
+fn parse_with(changes: &Value) -> Result<Config, Vec<String>> {
+    let variables = with_changes(changes);
     let variables = read_variables(&variables.to_string()).expect("an object");
     Config::parse(&variables, &Bindings::named(["SESSIONS", "ACCOUNTS", "LEDGER", "LIMITER", "TOKENS"]))
+        .inspect(|_| json_schema::expect_valid(&with_changes(changes)))
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
@@ -54,6 +62,7 @@ fn expect_mistake(changes: &Value, wanted: &str) {
         Ok(_) => panic!("{changes} is valid, expected the mistake {wanted}"),
         Err(mistakes) => {
             assert!(mistakes.iter().any(|mistake| mistake.contains(wanted)), "{changes}: {mistakes:#?}");
+            json_schema::expect_flag(&with_changes(changes), wanted);
         }
     }
 }

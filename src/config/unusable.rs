@@ -68,7 +68,7 @@ pub(super) fn suggestion(name: &str) -> Option<&'static str> {
 }
 
 /// Reserved prefixes of variable names. Rules in a misspelt variable would have no effect, so such a name is a mistake.
-const RESERVED_PREFIXES: &[&str] = &[
+pub(super) const RESERVED_PREFIXES: &[&str] = &[
     "ROUTE",
     "CSRF",
     "SESSION",

@@ -53,7 +53,7 @@ fn parse_entry(
     built_in_settings: BuiltInSettings,
     index: usize,
 ) -> Option<(Webhook, Rule)> {
-    members.require(&["name", "scheme", "path"]);
+    members.require_members();
     let name = members.parse_shape("name", |text| is_plain_name(text).then(|| text.to_owned()));
     let path = members.path("path");
     let message = "expected a duration from 1s to 60s: no provider waits longer";
@@ -231,7 +231,7 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
 }
 
 /// The members that belong to `scheme = "hmac"`.
-const HMAC_MEMBERS: &[&str] = &[
+pub(super) const HMAC_MEMBERS: &[&str] = &[
     "header",
     "prefix",
     "encoding",
@@ -248,4 +248,4 @@ const EVENTS_REQUIRED: &str = "expected the types that this webhook accepts, or 
     events";
 
 const SECOND: Duration = Duration::from_secs(1);
-const MAX_INBOX_BODY: usize = 1_900_000;
+pub(super) const MAX_INBOX_BODY: usize = 1_900_000;
