@@ -64,7 +64,7 @@ impl Status {
 
     /// Parses a status that an admin may set.
     #[must_use]
-    pub fn settable(name: &str) -> Option<Self> {
+    pub fn parse_settable(name: &str) -> Option<Self> {
         match name {
             "unused" => Some(Self::Unused),
             "revoked" => Some(Self::Revoked),

@@ -96,7 +96,7 @@ pub async fn open<E: Effects>(
     let mut cookies = browser.cookies.begin(policy, browser.context, &token, meta.now);
     // The user has signed in, so the redirects that led here were not a loop.
     let cookie_header = request.headers.value("cookie").unwrap_or_default();
-    let hops = RedirectCount::start_anew(cookie_header, &cx.site.hops_cookie, meta.now);
+    let hops = RedirectCount::restart(cookie_header, &cx.site.hops_cookie, meta.now);
     let secure = cx.site.secure_cookies(request.scheme, request.authority);
     cookies.extend(hops.map(|hops| hops.remember(&cx.site.hops_cookie, secure)));
     Ok(Some(NewSession { session_id, cookies, is_new_device }))
@@ -168,7 +168,7 @@ pub async fn extend<E: Effects>(
     if cx.sessions.check == Check::Token {
         return true;
     }
-    let Some((live, expires_at)) = session_cookies.due(&cx.sessions.policy, meta.now) else {
+    let Some((live, expires_at)) = session_cookies.needing_refresh(&cx.sessions.policy, meta.now) else {
         return true;
     };
     outlined(extend_in_registry(effects, live, expires_at)).await

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Sends a command to a user's registry, and caches the copy that the reply contains.
+/// Sends a command to a user's registry, and caches the profile that comes with the reply.
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`].
@@ -35,8 +35,8 @@ pub async fn ask_registry<E: Effects>(
     if user_headers.is_empty() {
         return effects.call_object::<Sessions>(user, &command).await;
     }
-    match effects.call_object::<Sessions>(user, &Command::Named(Box::new(command))).await? {
-        Reply::Named(reply, profile) => {
+    match effects.call_object::<Sessions>(user, &Command::WithProfile(Box::new(command))).await? {
+        Reply::WithProfile(reply, profile) => {
             if let Some(profile) = profile {
                 effects.memory().of::<SessionCache>().profiles.put(
                     user.to_owned(),
@@ -50,7 +50,7 @@ pub async fn ask_registry<E: Effects>(
     }
 }
 
-/// Returns the name and e-mail address of the principal, as far as upstream gets them.
+/// Returns the name and e-mail address of the principal: those that `USER_HEADERS` names.
 pub async fn for_upstream<E: Effects>(
     user_headers: &[UserHeader],
     effects: &E,
@@ -62,7 +62,7 @@ pub async fn for_upstream<E: Effects>(
     }
     let user = principal?.user_id()?;
     // Boxed: most deployments do not use it.
-    let Profile { name, email } = outlined(find(effects, user, meta)).await?;
+    let Profile { name, email } = outlined(find_profile(effects, user, meta)).await?;
     let is_wanted = |header| user_headers.contains(&header);
     Some(Profile {
         name: name.filter(|_| is_wanted(UserHeader::Name)),
@@ -79,7 +79,7 @@ pub fn headers<'a>(profile: &Profile) -> Vec<(&'static str, Cow<'a, str>)> {
     name.into_iter().chain(email).collect()
 }
 
-async fn find<E: Effects>(effects: &E, user: &str, meta: RequestMeta<'_>) -> Option<Profile> {
+async fn find_profile<E: Effects>(effects: &E, user: &str, meta: RequestMeta<'_>) -> Option<Profile> {
     let cache = effects.memory().of::<SessionCache>();
     let cache = &cache.profiles;
     if let Some(profile) = cache.find(user, meta.milliseconds, CACHE_TTL) {

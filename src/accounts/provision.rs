@@ -28,23 +28,23 @@ pub async fn create<E: Effects>(
 
 /// Sends the configured tokens to `Accounts` at this isolate's first request, so that they are listed. It runs after
 /// the response: no request waits for it, or fails because of it.
-pub fn list_once<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) {
+pub fn store_once<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) {
     if settings.configured.is_empty()
         || effects.memory().of::<AccountsMemory>().has_sent_configured_tokens.replace(true)
     {
         return;
     }
-    list(settings, effects, now);
+    store_after_response(settings, effects, now);
 }
 
 /// Sends the configured tokens to `Accounts` after the response.
 #[inline(never)]
-fn list<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) {
-    effects.call_after_response::<Accounts>(accounts::NAME, &command(settings, effects, now));
+fn store_after_response<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) {
+    effects.call_after_response::<Accounts>(accounts::NAME, &store_command(settings, effects, now));
 }
 
-/// Returns the command that lists all configured tokens.
-pub fn command<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) -> accounts::Command {
+/// Returns the command that stores all configured tokens.
+pub fn store_command<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) -> accounts::Command {
     let token = |configured: &ConfiguredToken| {
         (configured.hash.0.clone(), configured.token(effects.new_id("tok_"), now))
     };

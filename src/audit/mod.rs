@@ -37,7 +37,7 @@ use crate::{
 pub struct Audit;
 
 /// Seconds until an object without rows is removed.
-const SOON: i64 = 60;
+const DELETED_AFTER: i64 = 60;
 
 /// Number of objects per day.
 pub const SHARDS: u8 = 4;
@@ -170,11 +170,11 @@ impl Object for Audit {
         }
     }
 
-    /// Returns the end of the last retention period. Without rows, returns `now` plus `SOON`: an object without rows
+    /// Returns the end of the last retention period. Without rows, returns `now` plus `DELETED_AFTER`: an object without rows
     /// needs no database.
     fn next_alarm(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let (count, _, until) = chain(store)?;
-        Ok(Some(if count == 0 { Timestamp(now.0.saturating_add(SOON)) } else { Timestamp(until) }))
+        Ok(Some(if count == 0 { Timestamp(now.0.saturating_add(DELETED_AFTER)) } else { Timestamp(until) }))
     }
 
     fn alarm(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
@@ -211,7 +211,7 @@ const TABLES: &[&str] = &[
 fn append(store: &impl Store, entry: &Entry) -> Result<Reply, StoreError> {
     let (count, head, until) = chain(store)?;
     let seq = count.saturating_add(1);
-    let linked = Linked {
+    let chained = ChainedRow {
         name: &entry.name,
         seq,
         at: entry.at,
@@ -219,7 +219,7 @@ fn append(store: &impl Store, entry: &Entry) -> Result<Reply, StoreError> {
         operation: &entry.operation,
         row: &entry.row,
     };
-    let hash = linked
+    let hash = chained
         .hash(&entry.key, &head)
         .ok_or_else(|| StoreError("the key of the audit chain is missing".to_owned()))?;
     store.run(
@@ -280,7 +280,7 @@ fn verify(
         }
         seq = expected;
         let (principal, operation, text) = (row.optional_text(2)?, row.text(3)?, row.text(4)?);
-        let linked = Linked {
+        let chained = ChainedRow {
             name,
             seq,
             at: Timestamp(row.integer(1)?),
@@ -290,7 +290,7 @@ fn verify(
         };
         let hash = row.text(5)?;
         // No constant-time comparison is needed: the hash is stored, so a client gains nothing by guessing it.
-        if !keys.iter().any(|key| linked.hash(key, &head).as_ref() == Some(&hash)) {
+        if !keys.iter().any(|key| chained.hash(key, &head).as_ref() == Some(&hash)) {
             return Ok(Reply::Broken { seq, why: Broken::Altered });
         }
         head = hash;
@@ -312,7 +312,7 @@ fn chain(store: &impl Store) -> Result<(i64, String, i64), StoreError> {
 }
 
 /// A row at its place in the chain.
-struct Linked<'a> {
+struct ChainedRow<'a> {
     name: &'a str,
     seq: i64,
     at: Timestamp,
@@ -321,7 +321,7 @@ struct Linked<'a> {
     row: &'a str,
 }
 
-impl Linked<'_> {
+impl ChainedRow<'_> {
     /// Returns the hash that chains the row to the previous one, in hex; `None` if the key is not valid.
     fn hash(&self, key: &Opaque, previous: &str) -> Option<String> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&encoding::from_hex(key.expose())?).ok()?;

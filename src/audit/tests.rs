@@ -120,7 +120,10 @@ fn keeps_rows_until_the_last_retention_ends() {
     Audit::alarm(&store, Timestamp(NOW + 86_401)).expect("done");
     assert_eq!(chain(&store).expect("a chain").0, 0);
     assert!(Audit::is_deletable(&store).expect("a reply"));
-    assert_eq!(Audit::next_alarm(&store, Timestamp(NOW)).expect("a time"), Some(Timestamp(NOW + SOON)));
+    assert_eq!(
+        Audit::next_alarm(&store, Timestamp(NOW)).expect("a time"),
+        Some(Timestamp(NOW + DELETED_AFTER))
+    );
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl<V: Clone> Cache<V> {
     }
 
     /// Removes every value whose name starts with `prefix`.
-    pub fn forget_all(&self, prefix: &str) {
+    pub fn forget_prefix(&self, prefix: &str) {
         let mut generations = self.generations.borrow_mut();
         generations.young.retain(|name, _| !name.starts_with(prefix));
         generations.old.retain(|name, _| !name.starts_with(prefix));
@@ -108,7 +108,7 @@ mod tests {
             assert!(generations.young.len() + generations.old.len() <= 200);
         }
         assert_eq!(cache.find("n5", 0, 1), None);
-        cache.forget_all("n");
+        cache.forget_prefix("n");
         assert_eq!(cache.find("n9999", 0, 1), None);
         assert_eq!(cache.find("kept", 0, 1), Some(0));
     }

@@ -8,13 +8,13 @@ use std::{borrow::Cow, collections::BTreeSet};
 use serde::de::IgnoredAny;
 
 /// Maximum depth of nesting that is examined: no parser of the gateway reads deeper.
-pub const DEEPEST: usize = 128;
+pub const MAX_DEPTH: usize = 128;
 
 /// Checks whether two parsers could read a text differently: an object has a member twice, or the nesting is deeper
-/// than [`DEEPEST`]. A text that is not JSON is not ambiguous, because nothing is read from it.
+/// than [`MAX_DEPTH`]. A text that is not JSON is not ambiguous, because nothing is read from it.
 #[must_use]
 pub fn is_ambiguous(json: &[u8]) -> bool {
-    let Some(text) = valid(json) else { return false };
+    let Some(text) = valid_text(json) else { return false };
     // The member names of each open object; `None` for a list.
     let mut open: Vec<Option<BTreeSet<Cow<'_, str>>>> = Vec::new();
     let mut at = 0;
@@ -22,7 +22,7 @@ pub fn is_ambiguous(json: &[u8]) -> bool {
         let start = at;
         at = at.saturating_add(1);
         match byte {
-            b'{' | b'[' if open.len() == DEEPEST => return true,
+            b'{' | b'[' if open.len() == MAX_DEPTH => return true,
             b'{' => open.push(Some(BTreeSet::new())),
             b'[' => open.push(None),
             b'}' | b']' => drop(open.pop()),
@@ -44,7 +44,7 @@ pub fn is_ambiguous(json: &[u8]) -> bool {
 /// Returns the text of the value at a JSON pointer (RFC 6901). Of duplicate members, the last one counts.
 #[must_use]
 pub fn find<'a>(json: &'a [u8], pointer: &str) -> Option<&'a str> {
-    let mut found = valid(json)?;
+    let mut found = valid_text(json)?;
     let Some(rest) = pointer.strip_prefix('/') else { return pointer.is_empty().then_some(found) };
     for token in rest.split('/') {
         let token = token.replace("~1", "/").replace("~0", "~");
@@ -80,7 +80,7 @@ fn item<'a>(value: &'a str, token: &str) -> Option<&'a str> {
 }
 
 /// Returns the trimmed text, if it is valid JSON.
-fn valid(json: &[u8]) -> Option<&str> {
+fn valid_text(json: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(json).ok()?.trim_matches([' ', '\t', '\n', '\r']);
     serde_json::from_str::<IgnoredAny>(text).ok().map(|_| text)
 }

@@ -1,4 +1,4 @@
-//! Words that every other folder uses: encodings, time, JSON as it was written, caches, sorting.
+//! What every other folder uses: encodings, time, JSON as it was written, caches, sorting.
 //!
 //! | file | contents |
 //! |---|---|

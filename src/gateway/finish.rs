@@ -126,7 +126,7 @@ impl<'a> RequestContext<'a> {
             self.event.passes = effects.memory().of::<PlainPasses>().count(self.config.log_sample);
             self.event.is_counted_only = self.event.passes.is_none();
         }
-        provision::list_once(&self.config.tokens, effects, self.meta.now);
+        provision::store_once(&self.config.tokens, effects, self.meta.now);
         if let Some(rule) = self.rule.filter(|_| self.config.site.development) {
             outlined(shadowed::warn(self.config, effects, rule, self.meta)).await;
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     crypto::jwt::claims::is_id,
-    guards::feature::{Flag, FlagCache, MOST_PRINCIPALS, State, stored_as},
+    guards::feature::{Flag, FlagCache, MOST_PRINCIPALS, State, kv_key},
     http::{form::is_plain_name, problem::Rejection, reply::EarlyResponse},
     identity::call::{self, EndpointResponse, json},
     platform::effects::Effects,
@@ -18,7 +18,7 @@ type Call<'a> = call::Call<'a>;
 
 pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let name = name(call)?;
-    let flag = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
+    let flag = Flag::read(effects.kv_get(&kv_key(&name)).await?.as_deref());
     Ok(json(200, &FlagView::of(&name, &flag)).into())
 }
 
@@ -38,7 +38,7 @@ pub(crate) async fn write<E: Effects>(
     }
     // Members that are left out keep their values. So a feature that is turned off and then on again is open to the
     // same users.
-    let before = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
+    let before = Flag::read(effects.kv_get(&kv_key(&name)).await?.as_deref());
     let expected = "expected a list of at most 100 ids";
     let principals = form.texts("principals", expected, MOST_PRINCIPALS, is_id)?;
     let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(before.percent);
@@ -48,7 +48,7 @@ pub(crate) async fn write<E: Effects>(
     let now = call.meta.after(effects.elapsed()).now;
     call.author()?.check_age(now).map_err(|_| crate::http::problem::Fault::StoreUnavailable)?;
     let stored = serde_json::to_string(&flag).map_err(|_| crate::http::problem::Fault::Internal)?;
-    effects.kv_put(&stored_as(&name), &stored).await?;
+    effects.kv_put(&kv_key(&name), &stored).await?;
     effects.memory().of::<FlagCache>().0.put(name.clone(), flag.clone(), call.meta.milliseconds);
     let detail = format!("{} {}%", flag.state.name(), flag.percent);
     Ok(EndpointResponse::from(json(200, &FlagView::of(&name, &flag))).with_detail(detail))

@@ -9,7 +9,7 @@
 //! 3. In the state `percent`, the feature is open for the listed `principals` at any percentage. In the state `off`, it
 //!    is open for nobody.
 //!
-//! KV can be stale by up to a minute, and an isolate caches a flag for [`REMEMBERED`] milliseconds more.
+//! KV can be stale by up to a minute, and an isolate caches a flag for [`CACHED_FOR`] milliseconds more.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Milliseconds for which an isolate caches a flag.
-pub const REMEMBERED: u64 = 10_000;
+pub const CACHED_FOR: u64 = 10_000;
 
 /// Maximum number of principals that a flag may list.
 pub const MOST_PRINCIPALS: usize = 100;
@@ -98,7 +98,7 @@ impl State {
 
 /// Returns the key of a flag in KV.
 #[must_use]
-pub fn stored_as(name: &str) -> String {
+pub fn kv_key(name: &str) -> String {
     format!("feature:{name}")
 }
 

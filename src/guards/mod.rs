@@ -169,10 +169,10 @@ fn token_in_header<'a>(policy: &bot_check::Policy, request: &Request<'a>) -> Opt
 pub async fn flag<E: Effects>(effects: &E, name: &str, meta: RequestMeta<'_>) -> Result<Flag, EarlyResponse> {
     let cache = effects.memory().of::<FlagCache>();
     let cache = &cache.0;
-    if let Some(flag) = cache.find(name, meta.milliseconds, feature::REMEMBERED) {
+    if let Some(flag) = cache.find(name, meta.milliseconds, feature::CACHED_FOR) {
         return Ok(flag);
     }
-    let flag = Flag::read(effects.kv_get(&feature::stored_as(name)).await?.as_deref());
+    let flag = Flag::read(effects.kv_get(&feature::kv_key(name)).await?.as_deref());
     cache.put(name.to_owned(), flag.clone(), meta.milliseconds);
     Ok(flag)
 }

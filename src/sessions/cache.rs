@@ -24,7 +24,7 @@ impl Default for SessionCache {
 impl SessionCache {
     /// Removes a user's sessions, status and profile.
     pub fn forget_user(&self, user: &str) {
-        self.sessions.forget_all(&registry::cache_key(user, ""));
+        self.sessions.forget_prefix(&registry::cache_key(user, ""));
         self.statuses.forget(user);
         self.profiles.forget(user);
     }

@@ -208,9 +208,9 @@ impl SessionCookies<'_> {
         matches!(self.status, SessionStatus::Rejected(Reason::SessionEnded))
     }
 
-    /// Returns the session and its new expiry, if it is due for renewal when the request succeeds.
+    /// Returns the session and its new expiry, if its token gets a later expiry when the request succeeds.
     #[must_use]
-    pub fn due(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
+    pub fn needing_refresh(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
         let SessionStatus::User(live) = &self.status else { return None };
         live.needs_refresh(policy, now).then(|| (live, policy.lifetime.expiry(live.claims.started_at, now)))
     }

@@ -6,7 +6,7 @@
 //! are opened at once lead to different pages and are not a loop. The cookie proves nothing and protects nothing: a
 //! client that forges it only gets the page sooner.
 //!
-//! When a session begins, the user has signed in, so this was not a loop: the count is reset ([`RedirectCount::start_anew`]).
+//! When a session begins, the user has signed in, so this was not a loop: the count is reset ([`RedirectCount::restart`]).
 //! But upstream may also begin one session after another that does not last. So the count is reset at most
 //! [`MOST_SIGN_INS`] times while each sign-in follows the one before within [`WINDOW`] seconds.
 //!
@@ -60,7 +60,7 @@ impl RedirectCount {
     /// Returns the current count, for any page, reset to zero and with one more sign-in. Returns `None` if nothing is
     /// counted, or if there were too many sign-ins: then the count goes on.
     #[must_use]
-    pub fn start_anew(cookies: &str, name: &CookieName, now: Timestamp) -> Option<Self> {
+    pub fn restart(cookies: &str, name: &CookieName, now: Timestamp) -> Option<Self> {
         let hops = Self::current(cookies, name, now).next()?;
         (hops.sign_ins < MOST_SIGN_INS).then(|| Self {
             count: 0,

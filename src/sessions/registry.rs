@@ -76,7 +76,7 @@ pub enum Command {
     /// Sets the user's role and status.
     Apply(UserStatus),
     /// Runs one of these commands, and adds the copy of the user's name and address to its reply.
-    Named(Box<Command>),
+    WithProfile(Box<Command>),
     /// Stores that copy.
     Profile(Profile),
     /// Records that the author has authenticated again, if the author's session is live.
@@ -103,7 +103,7 @@ pub enum Reply {
     /// The sessions that ended a moment ago.
     RecentlyEnded(RecentlyEnded),
     /// A reply, and the copy of the user's name and address, if there is one.
-    Named(Box<Reply>, Option<Profile>),
+    WithProfile(Box<Reply>, Option<Profile>),
     /// The logout token was used before.
     AlreadyUsed,
     /// A session was opened, on a device with which the user has not signed in before.
@@ -213,9 +213,9 @@ impl Object for Sessions {
                 apply(store, &new, now)?;
                 Ok(Reply::UserStatus(status(store)?))
             }
-            Command::Named(command) => {
+            Command::WithProfile(command) => {
                 let reply = Self::handle(store, *command, now)?;
-                Ok(Reply::Named(Box::new(reply), profile::find(store)?))
+                Ok(Reply::WithProfile(Box::new(reply), profile::find(store)?))
             }
             Command::Profile(new) => {
                 // Store nothing for a user who was deleted or disabled in the meantime.
@@ -235,7 +235,7 @@ impl Object for Sessions {
             | Command::ReadUserStatus
             | Command::List(_)
             | Command::RecentlyEnded => true,
-            Command::Named(command) => Self::is_read_only(command),
+            Command::WithProfile(command) => Self::is_read_only(command),
             _ => false,
         }
     }

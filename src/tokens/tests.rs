@@ -76,11 +76,11 @@ fn deletes_expired_tokens_in_batches() {
 #[test]
 fn the_latest_takeover_sets_the_owner() {
     let store = Sqlite::of::<Tokens>();
-    let seed = ConfiguredToken { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+    let configured = ConfiguredToken { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
     let taken_over = |owner: &str, takeovers| Token {
         owner: owner.into(),
         takeovers,
-        ..seed.token("tok_1".into(), Timestamp(0))
+        ..configured.token("tok_1".into(), Timestamp(0))
     };
     let own = |token| {
         let own = Command::Own("h".into(), token);
@@ -111,8 +111,8 @@ fn opens_a_database_of_an_earlier_version() {
 #[test]
 fn refuses_a_scope_that_it_cannot_read() {
     let store = Sqlite::of::<Tokens>();
-    let seed = ConfiguredToken { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
-    let put = Command::Put("h".into(), seed.token("tok_1".into(), Timestamp(0)));
+    let configured = ConfiguredToken { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+    let put = Command::Put("h".into(), configured.token("tok_1".into(), Timestamp(0)));
     store.handle::<Tokens>(&put, Timestamp(0)).expect("a reply");
     for text in ["", "null", "{}x", r#"{"operations":"*"}"#, r#"{"paths":["/"]}"#] {
         store.run("UPDATE tokens SET scope = ?", &[text.into()]).expect("a statement");

@@ -70,7 +70,7 @@ pub(super) async fn change<E: Effects>(
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let form = call.form(&["role", "status"])?;
     let (role, expected) = (role(&form)?, "expected \"unused\", \"disabled\" or \"revoked\"");
-    let status = form.word("status", expected, Status::settable)?;
+    let status = form.word("status", expected, Status::parse_settable)?;
     if role.is_none() && status.is_none() {
         return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
     }

@@ -1,6 +1,6 @@
 //! `POST /api/auth/reauthenticate`: a signed-in user proves again that they are present, for rules with `recent`.
 //!
-//! The session stays the same. Only its time of authentication changes, in the transaction that judges the session.
+//! The session stays the same. Only its time of authentication changes, in the transaction that checks the session.
 //! Attempts count like sign-ins, under the same limits, before anything is compared. A token is rejected: a program
 //! that has it does not prove that a person is present.
 
@@ -88,9 +88,9 @@ async fn check_code<E: Effects>(
     code: &str,
 ) -> Result<(), EarlyResponse> {
     second_step::count_attempt(effects, user).await?;
-    let right = second_step::compare_code(call, effects, user, TotpState::Confirmed, code).await?;
-    let right = right.ok_or(Rejection::InvalidCredentials)?;
-    match factors::write_factor(call, effects, FactorWrite::UseStep(right)).await? {
+    let used_step = second_step::compare_code(call, effects, user, TotpState::Confirmed, code).await?;
+    let used_step = used_step.ok_or(Rejection::InvalidCredentials)?;
+    match factors::write_factor(call, effects, FactorWrite::UseStep(used_step)).await? {
         FactorReply::Done => Ok(second_step::forget_attempts(effects, user).await?),
         // The code was used before, or the factor is no longer the one that was compared.
         _ => Err(Rejection::InvalidCredentials.into()),

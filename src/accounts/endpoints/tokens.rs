@@ -117,7 +117,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
     let limit = call.limit()?;
     if call.principal()?.role == Some(Role::Admin) && !call.cx.tokens.configured.is_empty() {
         // Repeated here, because the call after the isolate's first response may have failed.
-        let seeding = provision::command(call.cx.tokens, effects, call.meta.now);
+        let seeding = provision::store_command(call.cx.tokens, effects, call.meta.now);
         effects.call_object::<Accounts>(accounts::NAME, &seeding).await?;
     }
     let command =

@@ -13,7 +13,7 @@
 //! 1. The Worker compares a code, because the stored secret is sealed and only the platform's asynchronous functions open
 //!    it. `Accounts` accepts the comparison only if the factor is still the one that was compared.
 //! 2. Whatever is used once is used in one transaction: the step of a code, a recovery code, a ticket. The same
-//!    transaction judges the user: active, and of the ticket's generation.
+//!    transaction checks the user: active, and of the ticket's generation.
 //! 3. Enrollment has two steps: a new secret is pending, and counts for nothing, until a code proves that the user has it.
 //! 4. A ticket for enrollment enrolls a first factor only. A user who has one enrolls further ones in person.
 //! 5. While the policy requires a factor of a user, the user cannot remove the last one. An admin can.

@@ -62,7 +62,7 @@ impl Object for Confirmations {
                      ORDER BY created_at DESC, id LIMIT ?4"
                 );
                 let rows = store.run(&text, &[since.into(), at.into(), (&id).into(), limit.into()])?;
-                let all = rows.iter().map(|row| Ok(record(row, now)?.approval));
+                let all = rows.iter().map(|row| Ok(read_row(row, now)?.approval));
                 all.collect::<Result<_, StoreError>>().map(Reply::All)
             }
             Command::Decide { id, author, approves } => {
@@ -123,7 +123,7 @@ fn ask(store: &impl Store, act: ApprovalRequest, now: Timestamp) -> Result<Reply
     );
     let known = store.run(&text, &[(&act.requester).into(), (&act.fingerprint).into(), open.into()])?;
     if let Some(row) = known.first() {
-        return Ok(Reply::Asked(Box::new(record(row, now)?.approval)));
+        return Ok(Reply::Asked(Box::new(read_row(row, now)?.approval)));
     }
     let rows = store.run(
         "SELECT count(*), min(created_at) FROM acts WHERE requester = ? AND created_at > ?
@@ -211,10 +211,10 @@ fn find(store: &impl Store, id: &str, now: Timestamp) -> Result<Option<Record>, 
         &format!("SELECT {COLUMNS} FROM acts WHERE id = ?1 AND max(until, key_until) > ?2"),
         &[id.into(), now.into()],
     )?;
-    rows.first().map(|row| record(row, now)).transpose()
+    rows.first().map(|row| read_row(row, now)).transpose()
 }
 
-fn record(row: &SqlRow, now: Timestamp) -> Result<Record, StoreError> {
+fn read_row(row: &SqlRow, now: Timestamp) -> Result<Record, StoreError> {
     let unreadable = |error: serde_json::Error| StoreError(error.to_string());
     let created_at = Timestamp(row.integer(4)?);
     let expires_at = Timestamp(created_at.0.saturating_add(OPEN));

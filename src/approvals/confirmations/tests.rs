@@ -204,8 +204,8 @@ fn limits_open_acts_and_deletes_old_ones() {
     }
     assert_eq!(ask(30, 100), Reply::Full(570));
     assert_eq!(outcome(&ask(OPEN, 101)), "pending", "the first one has expired");
-    let woken = Confirmations::next_alarm(&store, Timestamp(NOW)).expect("a time");
-    assert_eq!(woken, Some(Timestamp(NOW + 2 * OPEN)));
+    let alarm_at = Confirmations::next_alarm(&store, Timestamp(NOW)).expect("a time");
+    assert_eq!(alarm_at, Some(Timestamp(NOW + 2 * OPEN)));
     Confirmations::alarm(&store, Timestamp(NOW + 2 * OPEN + 5)).expect("done");
     let list = |after, limit| {
         let command = Command::List(after, limit);

@@ -4,7 +4,7 @@
 //!
 //! 1. at most [`LONGEST`] bytes, in exactly three strict unpadded base64url parts;
 //! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), without duplicate members at any depth, and nested
-//!    at most [`json::DEEPEST`] levels deep. The header is a JSON object: `alg` is `HS256`, `typ` is absent or `JWT`
+//!    at most [`json::MAX_DEPTH`] levels deep. The header is a JSON object: `alg` is `HS256`, `typ` is absent or `JWT`
 //!    (in any case), `crit` and `b64` are absent. This rejects tokens of other types, such as Vestibule's assertions;
 //! 3. if `kid` is present, it must name one of the keys, and only that key is tried; otherwise every key is tried;
 //! 4. the MAC over the first two parts is correct, compared in constant time.

@@ -138,7 +138,7 @@ impl Browser {
                 Reply::Live(found) => live.claims.started_at = live.claims.started_at.min(found.created_at),
                 _ => return false,
             }
-            if let Some((_, expires_at)) = read.due(&self.policy, now) {
+            if let Some((_, expires_at)) = read.needing_refresh(&self.policy, now) {
                 let extend = Command::Extend(IDS.session.into(), expires_at);
                 assert_eq!(registry.handle::<Sessions>(&extend, now), Ok(Reply::Done(1)));
             }

@@ -62,7 +62,7 @@ fn ended_in_round(redirects: u32, seconds: u64, rounds: u32) -> Option<u32> {
             cookies = hops.remember(&name(), true).split(';').next().expect("a cookie pair").to_owned();
         }
         now = now.plus(Duration::from_secs(seconds));
-        if let Some(hops) = RedirectCount::start_anew(&cookies, &name(), now) {
+        if let Some(hops) = RedirectCount::restart(&cookies, &name(), now) {
             cookies = hops.remember(&name(), true).split(';').next().expect("a cookie pair").to_owned();
         }
     }
@@ -100,8 +100,8 @@ fn resets_only_a_current_count() {
         ("h=3.1000.0000abcd.4294967295", 1_000, None),
         ("h=3.1000.0000abcd.x", 1_000, None),
     ] {
-        let line = RedirectCount::start_anew(cookies, &name(), Timestamp(now))
-            .map(|hops| hops.remember(&name(), true));
+        let line =
+            RedirectCount::restart(cookies, &name(), Timestamp(now)).map(|hops| hops.remember(&name(), true));
         assert_eq!(line.is_some(), want.is_some(), "{cookies} {now}");
         if let (Some(line), Some(want)) = (line, want) {
             assert!(line.starts_with(want), "{line}");

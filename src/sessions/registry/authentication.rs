@@ -1,6 +1,6 @@
 //! The time at which the user of a session last authenticated, for rules with `recent`.
 //!
-//! The gateway has checked a password or a factor. This object judges the author in the transaction that writes: a
+//! The gateway has checked a password or a factor. This object checks the author in the transaction that writes: a
 //! session that has ended in the meantime stays ended.
 
 use super::{LastSeen, Reply, check};

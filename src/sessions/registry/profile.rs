@@ -47,27 +47,29 @@ mod tests {
     fn returns_the_copy_while_the_user_is_active() {
         let store = Sqlite::of::<Sessions>();
         let call = |command: &Command| store.handle::<Sessions>(command, Timestamp(5)).expect("a reply");
-        let named = |command: Command| Command::Named(Box::new(command));
-        let (get_status, check) =
-            (named(Command::ReadUserStatus), named(Command::Check("a".into(), Limits::default())));
+        let with_profile = |command: Command| Command::WithProfile(Box::new(command));
+        let (get_status, check) = (
+            with_profile(Command::ReadUserStatus),
+            with_profile(Command::Check("a".into(), Limits::default())),
+        );
         let ada = Profile { name: Some("Ada".into()), email: Some("ada@example.com".into()) };
         let status = |active, version| UserStatus { role: Role::User, active, version };
         assert!(Sessions::is_read_only(&get_status) && !Sessions::is_read_only(&check));
         call(&Command::Profile(ada.clone()));
-        assert_eq!(call(&get_status), Reply::Named(Box::new(Reply::UserStatus(None)), None));
+        assert_eq!(call(&get_status), Reply::WithProfile(Box::new(Reply::UserStatus(None)), None));
         call(&Command::Open(status(true, 1), Session::opened("a", Timestamp(5), Timestamp(9))));
         let live = || {
             let (created_at, authenticated_at, expires_at) = (Timestamp(5), Timestamp(5), Timestamp(9));
             Box::new(Reply::Live(LiveSession { role: Role::User, expires_at, created_at, authenticated_at }))
         };
-        assert_eq!(call(&check), Reply::Named(live(), None));
+        assert_eq!(call(&check), Reply::WithProfile(live(), None));
         call(&Command::Profile(ada.clone()));
-        assert_eq!(call(&check), Reply::Named(live(), Some(ada.clone())));
+        assert_eq!(call(&check), Reply::WithProfile(live(), Some(ada.clone())));
         call(&Command::Apply(status(false, 2)));
         call(&Command::Profile(ada));
         assert_eq!(
             call(&check),
-            Reply::Named(Box::new(Reply::Gone), None),
+            Reply::WithProfile(Box::new(Reply::Gone), None),
             "nothing is stored for a disabled user"
         );
     }
