@@ -1,7 +1,7 @@
 //! The life of a request. Every request passes through [`handle`], and its steps run in the order of this file.
 //!
-//! The numbers are the steps in `ARCHITECTURE.md`. No step before step 12 contacts upstream, except step 8 to look up an
-//! owner. Rejections and successes both end in step 13.
+//! The numbers are the steps in `ARCHITECTURE.md`. No step before 12 contacts upstream (`rejected_requests_never_reach_upstream`
+//! in `tests/gateway.rs`), except step 8 to look up an owner. Rejections and successes both end in step 13.
 //!
 //! | file | contents |
 //! |---|---|

@@ -21,6 +21,8 @@
 //!    one connection, one moment or one browser.
 //! 5. A stored response is encrypted. The encryption key is derived from `AUTH_SECRET`, the owner of the idempotency
 //!    key and the idempotency key itself, so that the store alone reveals nothing.
+//! 6. If upstream does not answer, the key stays claimed until its lease ends. Then the outcome is unknown, and the
+//!    rule's `hold` decides whether the request may run again (`ledger/mod.rs`).
 
 pub mod claim;
 pub mod endpoints;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `principal.rs` | the principal of a request, and the actor that sends the request for it |
 //! | `csrf.rs` | the CSRF check |
-//! | `access.rs` | whether a principal may use a rule |
+//! | `access.rs` | whether a principal may use a rule: roles, owners, and rules that no machine may use |
 //! | `step_up.rs` | whether a person has authenticated recently enough |
 //! | `author.rs` | the author of a command that writes |
 //! | `ended.rs` | recently ended sessions, whose commands are refused |

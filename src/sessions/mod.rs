@@ -2,7 +2,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `cookies.rs` | a person's session: one token in one cookie, with all its copies |
+//! | `cookies.rs` | a person's session: one token in one cookie; which of several copies of the cookie counts |
 //! | `cookies/scopes.rs` | the scopes from which a browser can have sent a cookie |
 //! | `device.rs` | names of devices and places, for people |
 //! | `lifetime.rs` | how long a session lasts |

@@ -5,6 +5,10 @@
 //!   also deletes the session cookie.
 //! - `DELETE /api/sessions` ends all sessions except the caller's; for another user, or with `?all=true`, all of them:
 //!   `{revoked}`. If the caller's session is among them, the response also deletes the session cookie.
+//!
+//! What is written: the user's `Sessions` object deletes the rows and keeps the ids for a minute. `Accounts` and
+//! `Confirmations` objects record them, too, so that they refuse late commands (`identity/ended.rs`). The audit trail
+//! gets a row with the user whose sessions ended.
 
 use serde::Serialize;
 

@@ -2,7 +2,8 @@
 //!
 //! Each class lists its migrations. The version of a database is the number of migrations that it has run. It is stored
 //! in the database. When an object starts, it runs the missing migrations, in order and in one transaction. A released
-//! migration never changes; a new version of the tables is a new migration at the end of the list.
+//! migration never changes; a new version of the tables is a new migration at the end of the list. A new column, for
+//! example, is one more function there that calls [`add_column`]; then the statements of the object read and write it.
 //!
 //! The first migration of each class also opens databases without a version: it creates missing tables and columns.
 
