@@ -173,12 +173,12 @@ impl Object for Audit {
     /// Returns the end of the last retention period. Without rows, returns `now` plus `DELETED_AFTER`: an object without rows
     /// needs no database.
     fn next_alarm(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let (count, _, until) = chain(store)?;
+        let Chain { count, until, .. } = chain(store)?;
         Ok(Some(if count == 0 { Timestamp(now.0.saturating_add(DELETED_AFTER)) } else { Timestamp(until) }))
     }
 
     fn alarm(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
-        let (count, _, until) = chain(store)?;
+        let Chain { count, until, .. } = chain(store)?;
         if count > 0 && until <= now.0 {
             store.run("DELETE FROM rows", &[])?;
             store.run("DELETE FROM chain", &[])?;
@@ -189,7 +189,7 @@ impl Object for Audit {
     fn is_deletable(store: &impl Store) -> Result<bool, StoreError> {
         // Rows without an entry in `chain` mean that someone changed the store. They are kept as evidence.
         let rows = store.run("SELECT 1 FROM rows LIMIT 1", &[])?;
-        Ok(chain(store)?.0 == 0 && rows.is_empty())
+        Ok(chain(store)?.count == 0 && rows.is_empty())
     }
 
     fn is_read_only(command: &Command) -> bool {
@@ -209,7 +209,7 @@ const TABLES: &[&str] = &[
 ];
 
 fn append(store: &impl Store, entry: &Entry) -> Result<Reply, StoreError> {
-    let (count, head, until) = chain(store)?;
+    let Chain { count, head, until } = chain(store)?;
     let seq = count.saturating_add(1);
     let chained = ChainedRow {
         name: &entry.name,
@@ -266,9 +266,10 @@ fn verify(
     store: &impl Store,
     name: &str,
     keys: &[Opaque],
-    (mut seq, mut head): (i64, String),
+    after: (i64, String),
     limit: i64,
 ) -> Result<Reply, StoreError> {
+    let (mut seq, mut head) = after;
     let rows = store.run(
         "SELECT seq, at, principal, operation, row, hash FROM rows WHERE seq > ? ORDER BY seq LIMIT ?",
         &[seq.into(), limit.into()],
@@ -296,18 +297,29 @@ fn verify(
         head = hash;
     }
     let is_end = i64::try_from(rows.len()).unwrap_or(i64::MAX) < limit;
-    let (count, last, _) = chain(store)?;
-    if is_end && (count != seq || last != head) {
+    let stored = chain(store)?;
+    if is_end && (stored.count != seq || stored.head != head) {
         return Ok(Reply::Broken { seq: seq.saturating_add(1), why: Broken::CutOff });
     }
     Ok(Reply::Holds { seq, head, is_end })
 }
 
-/// Returns the number of rows that were written, the last hash, and the time until which the rows are kept.
-fn chain(store: &impl Store) -> Result<(i64, String, i64), StoreError> {
+/// What an object stores about its chain.
+#[derive(Default)]
+struct Chain {
+    /// The number of rows that were written.
+    count: i64,
+    /// The hash of the last row; empty without rows.
+    head: String,
+    /// The time until which the rows are kept, in Unix seconds.
+    until: i64,
+}
+
+/// Returns what is stored about the chain.
+fn chain(store: &impl Store) -> Result<Chain, StoreError> {
     match store.run("SELECT count, head, until FROM chain", &[])?.first() {
-        Some(row) => Ok((row.integer(0)?, row.text(1)?, row.integer(2)?)),
-        None => Ok((0, String::new(), 0)),
+        Some(row) => Ok(Chain { count: row.integer(0)?, head: row.text(1)?, until: row.integer(2)? }),
+        None => Ok(Chain::default()),
     }
 }
 

@@ -116,9 +116,9 @@ fn keeps_rows_until_the_last_retention_ends() {
     let until = Audit::next_alarm(&store, Timestamp(NOW)).expect("a time");
     assert_eq!(until, Some(Timestamp(NOW + 1 + 86_400)));
     Audit::alarm(&store, Timestamp(NOW + 86_400)).expect("done");
-    assert_eq!(chain(&store).expect("a chain").0, 3);
+    assert_eq!(chain(&store).expect("a chain").count, 3);
     Audit::alarm(&store, Timestamp(NOW + 86_401)).expect("done");
-    assert_eq!(chain(&store).expect("a chain").0, 0);
+    assert_eq!(chain(&store).expect("a chain").count, 0);
     assert!(Audit::is_deletable(&store).expect("a reply"));
     assert_eq!(
         Audit::next_alarm(&store, Timestamp(NOW)).expect("a time"),

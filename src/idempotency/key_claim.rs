@@ -22,7 +22,9 @@ use crate::{
     },
     identity::{access::Admission, scope},
     platform::{
-        effects::{Buffered, BufferedResponse, Effects, SealedBody, Sealing, StoredAnswer, UpstreamResponse},
+        effects::{
+            Buffered, BufferedResponse, Effects, KvEntry, SealedBody, Sealing, StoredAnswer, UpstreamResponse,
+        },
         event::ClaimState,
     },
     redirects::site::Site,
@@ -317,7 +319,9 @@ impl KeyClaim {
             key: &self.sealing_key,
             head,
             body,
-            elsewhere: kv_name.as_deref().map(|name| (name, whole_seconds(self.policy.retention))),
+            kv_entry: kv_name
+                .as_deref()
+                .map(|name| KvEntry { name, lifetime: whole_seconds(self.policy.retention) }),
         };
         let settle = ledger::Transition::Settle(claimed.fencing_token.clone(), Outcome { status, kept });
         let command = ledger::Command::Transition(claimed.about.key.clone(), settle);

@@ -9,7 +9,9 @@ pub use super::isolate::{ClientPlace, Isolate};
 pub use super::kv::Kv;
 pub use super::objects::ObjectCalls;
 pub use super::request_body::{BodyError, BodyWasRead, HashedBody, ReadBody, RequestBody};
-pub use super::sealing::{OpenedText, SealedAnswers, SealedBody, SealedTexts, Sealing, StoredAnswer};
+pub use super::sealing::{
+    KvEntry, OpenedText, SealedAnswers, SealedBody, SealedTexts, Sealing, StoredAnswer,
+};
 pub use super::upstream::{
     AssetRequest, Buffered, BufferedResponse, UpstreamCalls, UpstreamRequest, UpstreamResponse,
 };

@@ -65,8 +65,17 @@ pub struct Sealing<'a> {
     pub head: &'a str,
     /// The body.
     pub body: SealedBody<'a>,
-    /// The key in KV and the lifetime there in seconds. If `None`, the response is attached to the command.
-    pub elsewhere: Option<(&'a str, i64)>,
+    /// The entry in KV that gets the response. If `None`, the response is attached to the command.
+    pub kv_entry: Option<KvEntry<'a>>,
+}
+
+/// An entry in KV that expires.
+#[derive(Clone, Copy, Debug)]
+pub struct KvEntry<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The lifetime, in seconds.
+    pub lifetime: i64,
 }
 
 /// The body of a response to store.

@@ -21,7 +21,8 @@ use crate::{
     http::problem::Fault,
     platform::{
         effects::{
-            OpenedText, SealedAnswers, SealedBody, SealedTexts, Sealing, StoredAnswer, UpstreamResponse,
+            KvEntry, OpenedText, SealedAnswers, SealedBody, SealedTexts, Sealing, StoredAnswer,
+            UpstreamResponse,
         },
         store::Object,
     },
@@ -85,10 +86,10 @@ impl EdgeEffects<'_> {
         };
         let body = body.ok_or_else(|| js_sys::Error::new("no response body was buffered"))?;
         let sealed = sealing::seal(waiter, sealing.key, sealing.head, &body, deadline).await?;
-        let Some((name, seconds)) = sealing.elsewhere else {
+        let Some(KvEntry { name, lifetime }) = sealing.kv_entry else {
             return waiter.value(call.start(env, &sealed), deadline).await;
         };
-        waiter.value(kv::put_bytes(env, name, &sealed, seconds), deadline).await?;
+        waiter.value(kv::put_bytes(env, name, &sealed, lifetime), deadline).await?;
         waiter.value(call.start(env, &JsValue::UNDEFINED), deadline).await
     }
 
