@@ -70,9 +70,10 @@ impl Keys {
     /// # Errors
     /// [`DuplicateKey`] if two have the same id.
     pub fn named(current: (String, Secret), previous: Vec<(String, Secret)>) -> Result<Self, DuplicateKey> {
-        let signing = Key::new(current);
+        let (id, secret) = current;
+        let signing = Key::new(id, &secret);
         let mut verify_only: Vec<Key> = Vec::with_capacity(previous.len());
-        for key in previous.into_iter().map(Key::new) {
+        for key in previous.into_iter().map(|(id, secret)| Key::new(id, &secret)) {
             if key.id == signing.id || verify_only.iter().any(|other| other.id == key.id) {
                 return Err(DuplicateKey);
             }
@@ -217,8 +218,8 @@ struct Key {
 }
 
 impl Key {
-    fn new((id, secret): (String, Secret)) -> Self {
-        Self::of_type("JWT", id, &secret)
+    fn new(id: String, secret: &Secret) -> Self {
+        Self::of_type("JWT", id, secret)
     }
 
     fn of_type(typ: &str, id: String, secret: &Secret) -> Self {

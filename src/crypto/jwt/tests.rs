@@ -4,7 +4,7 @@ use super::*;
 fn rejects_ambiguous_headers_and_payloads() {
     let secret = Secret::parse("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA").expect("a secret");
     let keys = Keys::new(&secret, None).expect("keys");
-    let key = Key::new(("k".into(), secret.clone()));
+    let key = Key::new("k".into(), &secret);
     let nested = |depth: usize| format!("\"x\":{}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
     for (part, want) in [
         (&b"\"x\":1"[..], true),
@@ -79,14 +79,14 @@ fn verifies_with_the_named_key_or_with_any() {
     let keys = Keys::named(named("one", &one), vec![named("two", &two)]).expect("keys");
     let unnamed = |secret: &Secret| {
         let header = encoding::base64url(br#"{"alg":"HS256"}"#);
-        Key { header, ..Key::new(named("", secret)) }.sign(PAYLOAD)
+        Key { header, ..Key::new(String::new(), secret) }.sign(PAYLOAD)
     };
     let stale = |token: &str| keys.verify(token).map(|verified| verified.stale_key());
     for (token, want) in [
-        (Key::new(named("one", &one)).sign(PAYLOAD), Ok(false)),
-        (Key::new(named("two", &two)).sign(PAYLOAD), Ok(true)),
-        (Key::new(named("two", &one)).sign(PAYLOAD), Err(Invalid::BadSignature)),
-        (Key::new(named("three", &one)).sign(PAYLOAD), Err(Invalid::BadSignature)),
+        (Key::new("one".into(), &one).sign(PAYLOAD), Ok(false)),
+        (Key::new("two".into(), &two).sign(PAYLOAD), Ok(true)),
+        (Key::new("two".into(), &one).sign(PAYLOAD), Err(Invalid::BadSignature)),
+        (Key::new("three".into(), &one).sign(PAYLOAD), Err(Invalid::BadSignature)),
         (unnamed(&one), Ok(false)),
         (unnamed(&two), Ok(true)),
         (unnamed(&other), Err(Invalid::BadSignature)),
