@@ -237,17 +237,12 @@ fn a_scope_that_is_made_within_another_inherits_its_parts() {
         ),
     ] {
         assert_eq!(requested.clone().narrowed_to(&parent), want, "{requested:?}");
-        assert!(
-            !allows_child(Some(&parent), Some(&requested)),
-            "{requested:?}: parts of the parent are missing"
-        );
+        let is_allowed = allows_child(Some(&parent), Some(&requested));
+        assert!(!is_allowed, "{requested:?}: parts of the parent are missing");
     }
-    assert!(!allows_child(Some(&parent), None));
-    assert!(
-        allows_child(Some(&parent), Some(&parent))
-            && allows_child(None, None)
-            && allows_child(None, Some(&parent))
-    );
+    let limited = Some(&parent);
+    assert!(!allows_child(limited, None));
+    assert!(allows_child(limited, limited) && allows_child(None, None) && allows_child(None, limited));
 }
 
 #[test]
@@ -343,10 +338,8 @@ proptest! {
     #[test]
     fn decides_as_the_model(scope in scope(), operation in operation(), method in method(), address in address()) {
         let operation = operation.as_deref();
-        prop_assert_eq!(
-            allows(&scope, operation, &method, address),
-            model_allows(&scope, operation, &method, address)
-        );
+        let want = model_allows(&scope, operation, &method, address);
+        prop_assert_eq!(allows(&scope, operation, &method, address), want);
     }
 
     #[test]
@@ -364,7 +357,7 @@ proptest! {
             prop_assert!(!is_allowed || allows(&parent, operation, &method, address));
             prop_assert!(!is_allowed || allows(&requested, operation, &method, address));
         }
-        // Also a scope that did not pass `within`, as the transaction checks it.
+        // Also a scope that did not pass `narrowed_to`, as the transaction checks it.
         if allows_child(Some(&parent), Some(&requested)) && allows(&requested, operation, &method, address) {
             prop_assert!(allows(&parent, operation, &method, address));
         }
