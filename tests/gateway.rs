@@ -84,6 +84,8 @@ struct Upstream {
     body: RefCell<Option<Vec<u8>>>,
     /// Log lines, without the request lines.
     logged: RefCell<Vec<String>>,
+    /// Set in a dry run.
+    dry_run: Option<DryRun>,
 }
 
 /// A function that runs while the gateway waits for a body.
@@ -156,6 +158,7 @@ impl ObjectCalls for Upstream {
 
     async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         self.store_calls.set(Some(self.store_calls.get().ok_or(Fault::StoreUnavailable)? + 1));
+        assert!(self.dry_run.is_none() || O::is_read_only(command), "a dry run writes");
         Ok(self.objects.call::<O>(name, command, Timestamp(NOW)).expect("a reply"))
     }
 
@@ -295,7 +298,7 @@ impl DryRuns for Upstream {
     }
 
     fn as_dry_run(&self) -> Option<&DryRun> {
-        None
+        self.dry_run.as_ref()
     }
 }
 
@@ -327,6 +330,7 @@ fn upstream_with(answer: Result<Scripted, Fault>) -> Upstream {
         on_body_read: RefCell::default(),
         body: RefCell::default(),
         logged: RefCell::default(),
+        dry_run: None,
     }
 }
 
@@ -367,7 +371,7 @@ fn send(config: &Config, upstream: &Upstream, serialized: &str) -> (Answer<()>, 
 fn own_reply(answer: Answer<()>) -> Reply {
     match answer {
         Answer::Own(reply) => reply,
-        Answer::Relayed(..) => panic!("upstream responded"),
+        Answer::Relayed(..) | Answer::Watched(..) => panic!("upstream responded"),
     }
 }
 
@@ -375,6 +379,7 @@ fn own_reply(answer: Answer<()>) -> Reply {
 fn relayed(answer: Answer<()>) -> HeaderEdits<'static> {
     match answer {
         Answer::Relayed((), edits) => edits,
+        Answer::Watched(..) => panic!("a stream is watched"),
         Answer::Own(reply) => panic!("the gateway responded: {reply:?}"),
     }
 }
@@ -1084,7 +1089,7 @@ fn an_idempotency_key_belongs_to_one_host() {
         let (answer, event) = send(&config, &upstream, &serialized);
         let status = match answer {
             Answer::Own(reply) => reply.status,
-            Answer::Relayed(..) => 200,
+            Answer::Relayed(..) | Answer::Watched(..) => 200,
         };
         (status, event["decision"].as_str().unwrap_or_default().to_owned(), upstream.received.take().len())
     };
@@ -1138,7 +1143,7 @@ fn replays_records_without_a_host_only_for_a_single_origin() {
         let (answer, event) = send(&config, &upstream, &serialized);
         let status = match answer {
             Answer::Own(reply) => reply.status,
-            Answer::Relayed(..) => 200,
+            Answer::Relayed(..) | Answer::Watched(..) => 200,
         };
         assert_eq!((status, event["decision"].as_str()), (want.0, Some(want.1)), "{host}");
         assert!(upstream.received.borrow().is_empty(), "ran again at {host}");
@@ -1172,7 +1177,7 @@ fn recognizes_events_of_version_0_1() {
         let (answer, _) = send(&config, &upstream, &serialized);
         let is_duplicate = match answer {
             Answer::Own(reply) => header(&reply, "x-webhook-duplicate") == Some("true"),
-            Answer::Relayed(..) => false,
+            Answer::Relayed(..) | Answer::Watched(..) => false,
         };
         (is_duplicate, upstream.received.take().len())
     };
@@ -1325,6 +1330,10 @@ fn strict_redirects_remove_the_refresh_header() {
 /// The gateway checks a client again after the body was read.
 #[path = "common/slow_bodies.rs"]
 mod slow_bodies;
+
+/// The gateway checks the clients of open streams again.
+#[path = "common/open_streams.rs"]
+mod open_streams;
 
 /// Commands of ended sessions, and tokens of demoted admins.
 #[path = "common/ended_sessions.rs"]

@@ -116,6 +116,7 @@ export const modulesOf = (glue) => ({
   vestibule: glue,
   "vestibule-entry": inProject("src/edge/entry.js"),
   "vestibule-headers": inProject("src/edge/headers.js"),
+  "vestibule-streams": inProject("src/edge/streams.js"),
 });
 
 /** Returns the entry module: the handlers, and a Durable Object for each Rust class with a `command` method. */

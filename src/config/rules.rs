@@ -173,6 +173,7 @@ fn add_rule(
         );
     }
     let recent = recent(&members, access, check);
+    let stream_check = stream_check(&members, access, check);
     if access == Access::Admin && check == Some(Check::Token) {
         members.report("access", "\"admin\" requires SESSION.check = \"registry\": a session token contains no role, so every request would be refused");
     }
@@ -190,6 +191,7 @@ fn add_rule(
         methods,
         operation,
         recent,
+        stream_check,
         unauthenticated: unauthenticated.unwrap_or(Unauthenticated::Standard),
         owner_from,
         csrf,
@@ -228,6 +230,24 @@ fn recent(members: &Table<'_>, access: Access, check: Option<Check>) -> Option<D
         members.report("recent", "requires an access for users: only a session can be recent");
     }
     Some(recent)
+}
+
+/// Parses `stream_check`: the time between two checks of the client of an open stream.
+fn stream_check(members: &Table<'_>, access: Access, check: Option<Check>) -> Option<Duration> {
+    let every = members.duration_within("stream_check", STREAM_CHECK, "expected a duration from 1s to 1h")?;
+    if check == Some(Check::Token) {
+        members.report(
+            "stream_check",
+            "requires SESSION.check = \"registry\": a session that only its token proves cannot be ended",
+        );
+    }
+    if access == Access::Public {
+        members.report(
+            "stream_check",
+            "requires an access other than \"public\": a public rule identifies nobody, so nobody can be checked again",
+        );
+    }
+    Some(every)
 }
 
 /// Parses `login`: whether upstream's response may sign a user in, if `SESSION.login` is `"upstream"`.
@@ -295,6 +315,9 @@ const UNAUTHENTICATED: &[(&str, Unauthenticated)] =
 
 /// Allowed times since an authentication.
 pub(super) const RECENT: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(30 * 24);
+
+/// Allowed times between two checks of an open stream.
+const STREAM_CHECK: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// Allowed timeouts of upstream.
 pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);

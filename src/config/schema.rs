@@ -230,6 +230,7 @@ pub const RULE: &[Member] = &[
         Choice(&["public", "optional", "authenticated", "user", "human", "agent", "admin", "owner"]),
     ),
     open("recent", "a duration from 1m to 30d", Duration("1m", "30d")),
+    open("stream_check", "a duration from 1s to 1h", Duration("1s", "1h")),
     open("unauthenticated", "\"redirect\" or \"401\"", Choice(&["redirect", "401"])),
     open("owner_from", "a path with parameters of the rule", Path("^/", "/orders/{id}/owner")),
     open("csrf", "\"strict\"", Choice(&["strict"])),

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     base::encoding,
-    http::problem::Fault,
+    http::{problem::Fault, streaming::is_stream},
     platform::{
         body_budget::{BodyBudget, Reservation, Reserved},
         effects::{BodyError, Buffered, BufferedResponse},
@@ -285,18 +285,4 @@ pub(super) async fn buffer_response(
     let rebuilt = Response::new_with_opt_buffer_source_and_init(body.dyn_ref(), init);
     *state.response.borrow_mut() = Some(rebuilt.map_err(|_| Fault::UpstreamFailed)?);
     Ok(buffered)
-}
-
-/// Content types of bodies that are sent piece by piece. The gateway must not wait for their end.
-const STREAMS: [&str; 5] = [
-    "text/event-stream",
-    "application/x-ndjson",
-    "application/stream+json",
-    "application/json-seq",
-    "multipart/x-mixed-replace",
-];
-
-fn is_stream(content_type: &str) -> bool {
-    let essence = content_type.split([';', ',', ' ', '\t']).next().unwrap_or_default();
-    STREAMS.iter().any(|stream| essence.eq_ignore_ascii_case(stream))
 }

@@ -11,6 +11,7 @@
 //! | [`effects`] | the core's `Effects` |
 //! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | used by [`request`] and [`effects`]: bodies and their chunks, requests to upstream, AES-GCM, KV, calls of objects |
 //! | [`response`] | responses: the core's, and what it needs of upstream's |
+//! | [`streams`], `streams.js` | watches open streams; relays them, so that they can be ended |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
 //! | [`sys`] | JavaScript APIs that the crates lack |
 //!
@@ -32,6 +33,7 @@ mod request_id;
 mod response;
 mod sealing;
 mod storage;
+mod streams;
 mod sys;
 mod upstream;
 

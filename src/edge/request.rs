@@ -18,7 +18,7 @@ use super::{
     isolate::{Isolate, isolate},
     pending::{self, JsResult, Waiter},
     response::{self, fault_response},
-    sys,
+    streams, sys,
 };
 use crate::{
     base::time::Timestamp,
@@ -88,7 +88,13 @@ async fn run(state: RequestState, request_id: String, serialized: String) -> JsR
     let meta = meta(config, waiter, &request_id);
     let (answer, event) = gateway::handle(config, &effects, &request, meta).await;
     state.start_deferred_calls();
-    response::finish(&state, answer, &event, &serialized).map(JsValue::from)
+    let watched = streams::relay(&state, &answer);
+    let response = response::finish(&state, answer, &event, &serialized).map(JsValue::from);
+    drop((event, effects));
+    if let Some(watched) = watched {
+        watched.start(state, request_id, serialized);
+    }
+    response
 }
 
 async fn run_scheduled(state: RequestState, request_id: String, scheduled_time: Timestamp) -> JsResult {
@@ -105,7 +111,7 @@ async fn run_scheduled(state: RequestState, request_id: String, scheduled_time: 
     Ok(JsValue::UNDEFINED)
 }
 
-fn meta<'a>(config: &Config, waiter: &Waiter, request_id: &'a str) -> RequestMeta<'a> {
+pub(super) fn meta<'a>(config: &Config, waiter: &Waiter, request_id: &'a str) -> RequestMeta<'a> {
     let now = config.site.fixed_now.unwrap_or_else(|| seconds(waiter.started_at()));
     RequestMeta { now, milliseconds: milliseconds(waiter.started_at()), request_id }
 }

@@ -31,7 +31,8 @@ pub(super) fn finish(
 ) -> Result<Response, JsValue> {
     let upstream = match answer {
         Answer::Own(reply) => return own_response(&reply, event),
-        Answer::Relayed((), edits) => {
+        // A watched stream is relayed by now.
+        Answer::Relayed((), edits) | Answer::Watched((), edits, _) => {
             state.response.take().and_then(|response| relayed_response(response, &edits))
         }
     };

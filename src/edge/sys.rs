@@ -38,6 +38,38 @@ extern "C" {
     pub(super) fn respond(status: u16, edits: &str, body: Option<&str>) -> Result<Response, JsValue>;
 }
 
+/// A relay must still end after the module has stopped, so it cannot be Rust.
+#[wasm_bindgen(raw_module = "vestibule-streams")]
+extern "C" {
+    /// A stream that is passed on to the client, and can be ended.
+    #[derive(Clone)]
+    pub(super) type Relay;
+
+    /// Starts to relay the WebSocket or the body of a response. `None` if it has neither.
+    #[wasm_bindgen(catch)]
+    pub(super) fn relay(response: &Response) -> Result<Option<Relay>, JsValue>;
+
+    /// The response for the client.
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn response(this: &Relay) -> Response;
+
+    /// Whether it was ended. Its sides may still wait for the other one's close frame.
+    #[wasm_bindgen(method, getter, js_name = isEnded)]
+    pub(super) fn is_ended(this: &Relay) -> bool;
+
+    /// Returns a promise that resolves when both sides are closed.
+    #[wasm_bindgen(method, js_name = whenClosed)]
+    pub(super) fn when_closed(this: &Relay) -> JsValue;
+
+    /// Ends the stream. Returns whether it was open.
+    #[wasm_bindgen(method)]
+    pub(super) fn end(this: &Relay, code: u16, reason: &str) -> bool;
+
+    /// Ends the stream when the promise settles.
+    #[wasm_bindgen(method, js_name = endWith)]
+    pub(super) fn end_with(this: &Relay, checks: &js_sys::Promise);
+}
+
 #[wasm_bindgen]
 extern "C" {
     /// The storage of an object, with `transactionSync`. `worker` has only `transaction`: its closure is asynchronous, so other commands would run in between.

@@ -63,7 +63,7 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Checks the client as if the request had arrived now.
-    async fn check_now<E: Effects>(
+    pub(super) async fn check_now<E: Effects>(
         &mut self,
         effects: &E,
         matched: Matched<'a, '_>,
@@ -101,7 +101,9 @@ impl<'a> RequestContext<'a> {
             ));
         }
         // Under a public rule, the session was not checked. A cookie alone does not prove a user's identity.
-        if rule.access != Access::Public && (rule.audit != Audit::Off || effects.as_dry_run().is_some()) {
+        let is_kept =
+            rule.audit != Audit::Off || rule.stream_check.is_some() || effects.as_dry_run().is_some();
+        if rule.access != Access::Public && is_kept {
             // Keep the principal of the first check for the record, even if it is no longer signed in.
             self.facts.principal = identity.principal.as_ref().ok().cloned().or(self.facts.principal.take());
         }

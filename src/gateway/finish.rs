@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::request_context::{DispatchOutcome, RequestContext};
+use super::{
+    request_context::{DispatchOutcome, RequestContext},
+    stream_check,
+};
 use crate::{
     accounts::{login, provision},
     audit::trail,
@@ -64,7 +67,9 @@ impl<'a> RequestContext<'a> {
                 }
                 edits.append.extend(timing);
                 edits.append.extend(response::rate_limits(self.counted));
-                Answer::Relayed(relayed.response, edits)
+                let principal = self.facts.principal.as_ref();
+                let stream = stream_check::opened(rule, principal, relayed.status, &headers);
+                Answer::relayed(relayed.response, edits, stream)
             }
             Ok(DispatchOutcome::Page(file, found)) => {
                 self.event.status = found.status;

@@ -7,8 +7,7 @@
 //! |---|---|
 //! | `mod.rs` | the order of the steps |
 //! | `request_context.rs` | a request, and what the steps have found out so far |
-//! | `authorize.rs` | steps 7 and 8, which run again after a body was read |
-//! | `identify.rs` | step 7: the session cookie, then the bearer token |
+//! | `authorize.rs`, `identify.rs`, `stream_check.rs` | steps 7 and 8; the same after a body was read, and while a stream is open |
 //! | `intake.rs` | reads what later steps need of a body that goes to upstream |
 //! | `request_claim.rs` | step 11: claims a request, by its key, or of a provider's event |
 //! | `endpoints.rs`, `endpoints/pages.rs` | step 12 for the built-in routes and for the pages of Vestibule |
@@ -26,6 +25,7 @@ pub mod intake;
 pub mod maintenance;
 pub mod request_claim;
 mod request_context;
+pub mod stream_check;
 
 use self::request_context::{Admitted, DispatchOutcome, Matched, RequestContext};
 use self::{endpoints::pages, request_claim::RequestClaim};

@@ -11,6 +11,7 @@
 //! | `form.rs` | bodies of the built-in endpoints |
 //! | `problem.rs`, `problem/rejection.rs`, `problem/fault.rs`, `problem/reason.rs` | refusals: the format on the wire; codes and status, by cause; reasons |
 //! | `reply.rs` | Vestibule's own replies, edits of upstream's response, early responses |
+//! | `streaming.rs` | content types of bodies that are sent piece by piece |
 //! | `page.rs`, `page.css` | Vestibule's own pages, and the only way to write text into HTML |
 
 pub mod body_field;
@@ -23,3 +24,4 @@ pub mod path;
 pub mod problem;
 pub mod reply;
 pub mod request;
+pub mod streaming;

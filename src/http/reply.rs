@@ -1,6 +1,6 @@
 //! Responses of the gateway: its own replies, edits of upstream's response, and the reasons to answer a request early.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use super::problem::{Fault, Rejection};
 use crate::base::time::Timestamp;
@@ -21,8 +21,21 @@ pub struct HeaderEdits<'a> {
 pub enum Answer<R> {
     /// Upstream's response with changes to its headers. Without changes, it is passed on as it is.
     Relayed(R, HeaderEdits<'static>),
+    /// The same for an open stream: its client is checked again while it is open.
+    Watched(R, HeaderEdits<'static>, OpenStream),
     /// A response of the gateway's own.
     Own(Reply),
+}
+
+/// A WebSocket or a response of events, and the client that opened it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenStream {
+    /// The time between two checks of the client.
+    pub every: Duration,
+    /// The principal and its credential, as one text.
+    pub opened_by: String,
+    /// Whether the principal was an admin.
+    pub is_admin: bool,
 }
 
 /// A response of the gateway's own.
@@ -34,6 +47,17 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body; `None` for a response without a body.
     pub body: Option<String>,
+}
+
+impl<R> Answer<R> {
+    /// Returns upstream's response, and the stream that it opens if that is watched.
+    #[must_use]
+    pub fn relayed(response: R, edits: HeaderEdits<'static>, stream: Option<OpenStream>) -> Self {
+        match stream {
+            Some(stream) => Self::Watched(response, edits, stream),
+            None => Self::Relayed(response, edits),
+        }
+    }
 }
 
 impl HeaderEdits<'_> {

@@ -68,6 +68,7 @@ pub(super) fn conditions(table: &str) -> Vec<Value> {
                 lacks_all(&["unauthenticated", "recent", "confirm"]),
             ),
             when(is("access", &json!(["agent"])), lacks("recent")),
+            when(is("access", &json!(["public"])), lacks("stream_check")),
             when(is("access", &json!(["human"])), lacks("confirm")),
             when(is("insecure_skip_csrf", &json!([true])), lacks("csrf")),
             json!({"if": has("idempotency"), "else": lacks_all(&["save", "hold", "retention", "invocation_id"])}),

@@ -159,6 +159,22 @@ fn reports_each_mistake_by_name() {
             "ROUTES[0].recent: requires SESSION.check = \"registry\"",
         ),
         (
+            json!({"ROUTES": [{"path": "/m", "access": "user", "stream_check": "0s"}], "SESSION": {"login": "upstream"}}),
+            "ROUTES[0].stream_check: expected a duration from 1s to 1h",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "user", "stream_check": "2h"}], "SESSION": {"login": "upstream"}}),
+            "ROUTES[0].stream_check: expected a duration from 1s to 1h",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "public", "stream_check": "30s"}], "SESSION": {"login": "upstream"}}),
+            "ROUTES[0].stream_check: requires an access other than \"public\"",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "user", "stream_check": "30s"}], "SESSION": {"check": "token"}}),
+            "ROUTES[0].stream_check: requires SESSION.check = \"registry\"",
+        ),
+        (
             json!({"SESSION": {"login": "upstream", "cookie": "s", "cookie_previous": "s"}}),
             "SESSION.cookie_previous: expected a name other than SESSION.cookie",
         ),

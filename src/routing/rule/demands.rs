@@ -4,6 +4,8 @@
 //! require at least as much as each of them, in every member. The comparison destructures both rules without `..`, so
 //! a new member does not compile until a developer decides here whether it protects something, and how it is ordered.
 
+use std::time::Duration;
+
 use super::{Access, Idempotency, Rule};
 
 /// Whether a comparison takes operation names into account.
@@ -29,6 +31,7 @@ impl Rule {
             operation,
             access,
             recent,
+            stream_check,
             // Not a protection: the form of a refusal, for navigations.
             unauthenticated: _,
             owner_from,
@@ -63,6 +66,7 @@ impl Rule {
             operation: other_operation,
             access: other_access,
             recent: other_recent,
+            stream_check: other_stream_check,
             unauthenticated: _,
             owner_from: other_owner_from,
             csrf: other_csrf,
@@ -94,7 +98,9 @@ impl Rule {
             && (*access != Access::Owner || *other_access != Access::Owner || owner_from == other_owner_from);
         access_covers
             // Ordered: no maximum, a longer one, a shorter one.
-            && other_recent.is_none_or(|other| recent.is_some_and(|own| own <= other))
+            && is_at_most(*recent, *other_recent)
+            // Ordered: no check of open streams, a check after a longer time, after a shorter time.
+            && is_at_most(*stream_check, *other_stream_check)
             && (!names_count || includes(operation.as_ref(), other_operation.as_ref()))
             // Ordered: no check, the standard check, the strict check.
             && csrf >= other_csrf
@@ -118,6 +124,11 @@ impl Rule {
             // Upstream, an endpoint of the gateway and an internal path are different. Must be equal.
             && destination == other_destination
     }
+}
+
+/// Returns true if the other rule has no maximum, or this one is at most as long.
+fn is_at_most(one: Option<Duration>, other: Option<Duration>) -> bool {
+    other.is_none_or(|other| one.is_some_and(|one| one <= other))
 }
 
 /// Returns true if the other rule has no value, or both have the same value.

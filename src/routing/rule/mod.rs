@@ -31,6 +31,8 @@ pub struct Rule {
     pub access: Access,
     /// Maximum time since the user authenticated. Tokens never pass.
     pub recent: Option<Duration>,
+    /// Time between two checks of the client of an open stream.
+    pub stream_check: Option<Duration>,
     /// Response to a navigation without a valid credential.
     pub unauthenticated: Unauthenticated,
     /// Path at which the gateway asks upstream for the owner.
@@ -112,6 +114,7 @@ impl Rule {
             operation: None,
             access,
             recent: None,
+            stream_check: None,
             unauthenticated: Unauthenticated::Standard,
             owner_from: None,
             csrf: Csrf::Standard,

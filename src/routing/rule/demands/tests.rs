@@ -31,7 +31,7 @@ fn checkout(provider: &str) -> Checkout {
 
 #[test]
 fn orders_comparable_rules() {
-    let ordered: [(&str, Change, Change); 19] = [
+    let ordered: [(&str, Change, Change); 21] = [
         ("access", |_| {}, |rule| rule.access = Access::User),
         ("optional", |rule| rule.access = Access::Public, |rule| rule.access = Access::Optional),
         ("owner", |rule| rule.access = Access::Owner, |rule| rule.access = Access::Admin),
@@ -40,6 +40,12 @@ fn orders_comparable_rules() {
             "more recent",
             |rule| rule.recent = Some(Duration::from_mins(10)),
             |rule| rule.recent = Some(Duration::from_mins(5)),
+        ),
+        ("stream_check", |_| {}, |rule| rule.stream_check = Some(Duration::from_secs(30))),
+        (
+            "a shorter stream_check",
+            |rule| rule.stream_check = Some(Duration::from_secs(30)),
+            |rule| rule.stream_check = Some(Duration::from_secs(10)),
         ),
         ("csrf", |rule| rule.csrf = Csrf::InsecureSkip, |_| {}),
         ("strict csrf", |_| {}, |rule| rule.csrf = Csrf::Strict),
@@ -70,7 +76,12 @@ fn orders_comparable_rules() {
 
 #[test]
 fn leaves_incomparable_rules_unordered() {
-    let different: [(&str, Change, Change); 15] = [
+    let different: [(&str, Change, Change); 16] = [
+        (
+            "stream_check and recent",
+            |rule| rule.stream_check = Some(Duration::from_secs(10)),
+            |rule| rule.recent = Some(Duration::from_mins(5)),
+        ),
         ("access", |rule| rule.access = Access::Agent, |rule| rule.access = Access::Human),
         (
             "owner_from",

@@ -23,6 +23,9 @@ pub(super) fn requirements(rule: &Rule) -> BTreeSet<String> {
     let within = [10, 5].map(Duration::from_mins);
     let met = within.iter().filter(|most| rule.recent.is_some_and(|recent| recent <= **most));
     requirements.extend(met.map(|most| format!("recent {most:?}")));
+    let within = [30, 10].map(Duration::from_secs);
+    let met = within.iter().filter(|most| rule.stream_check.is_some_and(|check| check <= **most));
+    requirements.extend(met.map(|most| format!("stream check {most:?}")));
     requirements.extend(rule.webhook.map(|webhook| format!("webhook {webhook}")));
     let marks = [
         (rule.confirm == Confirm::Human, "confirm"),
@@ -51,6 +54,8 @@ pub(super) const MEMBERS: &[fn(&mut Rule)] = &[
     |rule| rule.feature = Some("f".into()),
     |rule| rule.recent = Some(Duration::from_mins(10)),
     |rule| rule.recent = Some(Duration::from_mins(5)),
+    |rule| rule.stream_check = Some(Duration::from_secs(30)),
+    |rule| rule.stream_check = Some(Duration::from_secs(10)),
     |rule| rule.confirm = Confirm::Human,
     |rule| rule.audit = Audit::BestEffort,
     |rule| rule.audit = Audit::Required,
