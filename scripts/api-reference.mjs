@@ -177,7 +177,7 @@ function contentTables(title, { content }, requiredAs, components) {
     ]
       .filter(Boolean)
       .join(", "),
-    memberTable(schema, requiredAs, components),
+    isNamed(schema) ? typeOf(schema) : memberTable(schema, requiredAs, components),
     ...(example ? [`\`\`\`json\n${JSON.stringify(example, null, 2)}\n\`\`\``] : []),
   ]);
 }

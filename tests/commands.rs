@@ -14,6 +14,7 @@ use vestibule::{
         self, Accounts, Write,
         factors::{Enrollment, FactorCommand, FactorReply, FactorWrite, Proof, TotpState, ticket::Purpose},
         settings::RequiredFactor,
+        transfer::{Outcome, RefusedRecord},
     },
     approvals::confirmations::{self, Confirmations},
     audit::{Audit, Broken},
@@ -52,6 +53,8 @@ fn the_format_changes_with_the_types() {
             trace::<Purpose>,
             trace::<RequiredFactor>,
             trace::<TotpState>,
+            trace::<Outcome>,
+            trace::<RefusedRecord>,
         ],
     );
     describe::<Audit>(&mut list, &[trace::<Broken>]);

@@ -8,6 +8,7 @@
 //! | `listing.rs` | lists of users, invites and tokens |
 //! | `search.rs` | the words by which a user is found |
 //! | `tokens.rs` | the list of tokens and their owners |
+//! | `transfer/` | export and import of users |
 //! | `writes.rs` | commands by which people make changes, and the check of their authors |
 //! | `factors/` | second factors |
 //! | `login.rs` | opens, extends and ends sessions |
@@ -39,6 +40,7 @@ pub mod pages;
 pub mod profile;
 pub mod provision;
 pub mod settings;
+pub mod transfer;
 
 mod invites;
 mod listing;
@@ -55,6 +57,7 @@ use factors::{FactorCommand, FactorReply, HAS_FACTORS};
 use invites::{INVITE, find_unused, read_invite, revoke_invites};
 pub use invites::{Invite, Status};
 pub use listing::{Cursor, UserPage, UserQuery};
+use transfer::{Outcome, UserRecord};
 pub use users::{Account, NewUser, User};
 use users::{USER, read_account, read_role, read_status, read_user, redeem, set_up};
 pub use writes::Write;
@@ -172,6 +175,10 @@ pub enum Reply {
     Factor(FactorReply),
     /// The policy requires a second factor of an admin, and the user has none.
     SecondFactorMissing,
+    /// Records of users.
+    Exported(Vec<UserRecord>),
+    /// The results of an import, with the numbers of the lines.
+    Imported(Vec<(u32, Outcome)>),
 }
 
 impl Object for Accounts {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub user_headers: Vec<UserHeader>,
     /// Who needs a second factor to sign in (`SESSION.require_second_factor`).
     pub required_factor: RequiredFactor,
+    /// Derives the keys that seal the lines of exports (`EXPORT_KEY`). Without it, nothing is exported or imported.
+    pub export: Option<KeyDerivation>,
     /// The keys that sign tickets.
     pub tickets: TicketKeys,
     /// Derives the keys that seal secrets for codes.

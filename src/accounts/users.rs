@@ -91,7 +91,13 @@ pub(super) fn redeem(
     }
 }
 
-fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Result<UserStatus, StoreError> {
+/// Adds an active user.
+pub(super) fn insert(
+    store: &impl Store,
+    new: &NewUser,
+    role: Role,
+    now: Timestamp,
+) -> Result<UserStatus, StoreError> {
     store.run(
         "INSERT INTO users (id, email, name, password, role, active, created_at, version)
          VALUES (?, ?, ?, ?, ?, 1, ?, ?)",

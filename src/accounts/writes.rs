@@ -11,6 +11,7 @@ use super::{
     invites::{change_invite, delete_invite, make_invite, revoke_invites_of_token},
     settings::RequiredFactor,
     tokens as token_list,
+    transfer::{self, NumberedRecord},
     users::{change, delete, read_role},
 };
 use crate::{
@@ -76,6 +77,15 @@ pub enum Write {
     AuthorizeEndingSessions(String),
     /// Changes second factors.
     Factor(FactorWrite),
+    /// Returns the records of the users after this id, at most this many. Changes nothing.
+    ExportUsers(Option<String>, i64),
+    /// Adds the users of these records. A dry run stores nothing.
+    ImportUsers {
+        /// The records.
+        records: Vec<NumberedRecord>,
+        /// Whether it is a dry run.
+        is_dry_run: bool,
+    },
 }
 
 /// Proof that the author of a command may give it now. Only [`authorize`] makes one.
@@ -100,6 +110,8 @@ impl Write {
             | Self::PutToken { is_for_admins: true, .. }
             | Self::TakeOverToken(_)
             | Self::AuthorizeEndingSessions(_)
+            | Self::ExportUsers(..)
+            | Self::ImportUsers { .. }
             | Self::Factor(FactorWrite::RemoveAll(_)) => Role::Admin,
             Self::PutToken { is_for_admins: false, .. }
             | Self::RevokeToken(_)
@@ -142,6 +154,10 @@ pub(super) fn write(
         // A second factor is a person's. No token changes it.
         Write::Factor(_) if proof.token.is_some() => Ok(Reply::Refused(Refusal::Kind)),
         Write::Factor(write) => factors::write(store, &proof, write, now).map(Reply::Factor),
+        Write::ExportUsers(after, limit) => transfer::export(store, &proof, after.as_deref(), limit),
+        Write::ImportUsers { records, is_dry_run } => {
+            transfer::import(store, &proof, &records, is_dry_run, now)
+        }
     }
 }
 

@@ -221,8 +221,9 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         );
     }
 
-    let (session, Secrets { keys, derivation, tickets, upstream_key, logout_key, setup_token, audit_keys }) =
-        (session?, secrets?);
+    let (session, secrets) = (session?, secrets?);
+    let Secrets { keys, derivation, tickets, upstream_key, logout_key, setup_token, export, audit_keys } =
+        secrets;
     let mut rules = rules?;
     rules.seal(upstream == Some(Upstream::Assets));
     let catalogue = catalogue::build(
@@ -269,6 +270,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         },
         accounts: AccountSettings {
             setup_token,
+            export,
             user_headers,
             required_factor: required_factor?,
             tickets,

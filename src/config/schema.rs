@@ -153,6 +153,7 @@ pub const SECRETS: &[Member] = &[
     open("AUTH_SECRET_PREVIOUS", "a secret", Secret),
     open("UPSTREAM_SECRET", "a secret", Secret),
     open("SETUP_TOKEN", "a secret", Secret),
+    open("EXPORT_KEY", "a secret", Secret),
     open("AGENT_TOKENS", "name:token pairs, separated by commas", Secret),
     open("TURNSTILE_SECRET", "Turnstile's secret key", Secret),
 ];

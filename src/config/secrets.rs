@@ -24,6 +24,7 @@ pub(super) struct Secrets {
     pub(super) upstream_key: Option<TypedKey>,
     pub(super) logout_key: Option<TypedKey>,
     pub(super) setup_token: Option<Secret>,
+    pub(super) export: Option<KeyDerivation>,
     pub(super) audit_keys: Vec<Opaque>,
 }
 
@@ -65,6 +66,13 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
             "expected a secret that is used for nothing else: people enter it in a form",
         );
     }
+    let export = read("EXPORT_KEY");
+    if export.is_some() && [&current, &previous, &upstream, &setup_token].contains(&&export) {
+        mistakes.report(
+            "EXPORT_KEY",
+            "expected a secret that is used for nothing else: whoever has it and an export has all hashes",
+        );
+    }
     // During a rotation, both secrets may be the same. That is not a mistake.
     let previous = previous.filter(|previous| Some(previous) != current.as_ref());
     let current = current?;
@@ -85,6 +93,7 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
         upstream_key,
         logout_key,
         setup_token,
+        export: export.map(|secret| KeyDerivation::new(&secret, None)),
         audit_keys,
     })
 }

@@ -29,6 +29,14 @@ pub fn verify(password: &str, stored: Option<&str>) -> Option<Right> {
     secret::compare(&expected, &computed).ok().map(|_| Right(()))
 }
 
+/// Checks for a stored password in the form that [`hash`] gives it.
+#[must_use]
+pub fn is_stored(text: &str) -> bool {
+    let parts = text.strip_prefix("1$").and_then(|parts| parts.split_once('$'));
+    let has_length = |text, length| encoding::from_base64url(text).is_some_and(|bytes| bytes.len() == length);
+    parts.is_some_and(|(salt, hash)| has_length(salt, SALT) && has_length(hash, HASH))
+}
+
 fn derive(password: &str, salt: &[u8]) -> Option<[u8; HASH]> {
     let parameters = Params::new(19 * 1_024, 2, 1, Some(HASH)).ok()?;
     let mut hash = [0; HASH];
@@ -49,6 +57,10 @@ mod tests {
     fn accepts_only_the_correct_password() {
         let stored = hash("correct horse battery", &[7; 16]).expect("a hash");
         assert!(stored.starts_with("1$BwcHBwcHBwcHBwcHBwcHBw$"));
+        assert!(is_stored(&stored));
+        for other in ["", "1$$", "1$a$b", &stored[1..], &stored[..stored.len() - 2], &format!("{stored}$")] {
+            assert!(!is_stored(other), "{other}");
+        }
         for (password, against, want) in [
             ("correct horse battery", Some(stored.as_str()), true),
             ("correct horse batterz", Some(&stored), false),

@@ -12,7 +12,6 @@ use crate::{
     config::Config,
     guards,
     http::{
-        form,
         problem::{Fault, Rejection},
         reply::{EarlyResponse, Reply},
     },
@@ -53,12 +52,12 @@ impl<'a> CallContext<'a> {
 
 pub(super) type Call<'a> = call::Call<'a, CallContext<'a>>;
 
-/// Reads the request body, up to `form::LONGEST` bytes. Returns `None` if the request is not for an endpoint that takes
+/// Reads the request body, up to the length that the endpoint takes. Returns `None` if the request is not for an endpoint that takes
 /// a body.
 pub(super) async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String, BodyError>> {
     match rule.destination {
         Destination::Endpoint(endpoint) if endpoint.takes_body => {
-            Some(outlined(effects.body(form::LONGEST)).await)
+            Some(outlined(effects.body(endpoint.longest_body())).await)
         }
         _ => None,
     }
@@ -133,6 +132,8 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::RemoveFactors
         | Endpoint::ListUsers
         | Endpoint::ReadNames
+        | Endpoint::ExportUsers
+        | Endpoint::ImportUsers
         | Endpoint::ReadUser
         | Endpoint::ChangeUser
         | Endpoint::DeleteUser

@@ -31,6 +31,23 @@ pub fn answer_of<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     if is_object { serde_json::from_str(text).ok() } else { None }
 }
 
+/// Checks for an e-mail address: 3–254 bytes of ASCII, one `@` with text on both sides.
+#[must_use]
+pub fn is_email(text: &str) -> bool {
+    text.len() <= 254
+        && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b',' | b';'))
+        && text
+            .split_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
+}
+
+/// Checks for a display name: 1–100 characters, without control characters and characters that change the direction of
+/// text.
+#[must_use]
+pub fn is_display_name(text: &str) -> bool {
+    (1..=100).contains(&text.chars().count()) && !text.chars().any(is_confusing)
+}
+
 /// A parsed body.
 #[derive(Debug)]
 pub struct Form(Vec<(String, Value)>);
@@ -78,12 +95,7 @@ impl Form {
     /// [`Rejection::InvalidBody`].
     pub fn optional_email(&self, name: &'static str) -> Result<Option<String>, Rejection> {
         let Some(text) = self.optional(name)? else { return Ok(None) };
-        let is_valid = text.len() <= 254
-            && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b',' | b';'))
-            && text.split_once('@').is_some_and(|(local, domain)| {
-                !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-            });
-        if is_valid {
+        if is_email(text) {
             Ok(Some(text.to_ascii_lowercase()))
         } else {
             Err(Rejection::InvalidBody(name, "expected an e-mail address, in ASCII"))
@@ -119,7 +131,7 @@ impl Form {
     /// [`Rejection::InvalidBody`].
     pub fn name(&self, name: &'static str) -> Result<Option<&str>, Rejection> {
         let Some(text) = self.optional(name)? else { return Ok(None) };
-        if (1..=100).contains(&text.chars().count()) && !text.chars().any(is_confusing) {
+        if is_display_name(text) {
             Ok(Some(text))
         } else {
             Err(Rejection::InvalidBody(name, "expected 1 to 100 visible characters"))

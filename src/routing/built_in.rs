@@ -5,6 +5,7 @@
 use std::sync::LazyLock;
 
 use super::rule::Access;
+use crate::http::form;
 
 /// A built-in route.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub struct BuiltInRoute {
     pub requires: Requirement,
     /// Whether it accepts a body.
     pub takes_body: bool,
-    /// Whether it changes state of the gateway. The audit trail records such requests.
+    /// Whether it changes state of the gateway, or gives out what must not go unnoticed. The audit trail records such
+    /// requests.
     pub changes_state: bool,
     /// Whether it creates something, so that a repeated request would create another one. It accepts an idempotency key.
     pub creates: bool,
@@ -115,6 +117,10 @@ pub enum Endpoint {
     ListUsers,
     /// `GET /api/users/names`
     ReadNames,
+    /// `GET /api/users/export`
+    ExportUsers,
+    /// `POST /api/users/import`
+    ImportUsers,
     /// `GET /api/users/{id}`
     ReadUser,
     /// `PATCH /api/users/{id}`
@@ -188,6 +194,15 @@ impl BuiltInRoute {
     #[must_use]
     pub fn serves_people(&self) -> bool {
         self.browser_use != BrowserUse::Script
+    }
+
+    /// Returns the maximum length of its body, in bytes.
+    #[must_use]
+    pub fn longest_body(&self) -> usize {
+        match self.endpoint {
+            Endpoint::ImportUsers => 256 * 1_024,
+            _ => form::LONGEST,
+        }
     }
 
     /// Checks whether `SESSION.recent_admin` applies: to routes for admins, and to those that decide for a person.
@@ -317,6 +332,8 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::BackchannelLogout, "POST", "/api/auth/backchannel-logout", Access::Public, "vestibule.backchannel_logout", Requirement::LogoutTokens).with_body().changing_state(),
     route(Endpoint::ListUsers, "GET", "/api/users", Access::AdminInPerson, "vestibule.users.list", Requirement::Accounts),
     route(Endpoint::ReadNames, "GET", "/api/users/names", Access::Authenticated, "vestibule.users.names", Requirement::Accounts),
+    route(Endpoint::ExportUsers, "GET", "/api/users/export", Access::AdminInPerson, "vestibule.users.export", Requirement::Accounts).changing_state(),
+    route(Endpoint::ImportUsers, "POST", "/api/users/import", Access::AdminInPerson, "vestibule.users.import", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::ReadUser, "GET", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.read", Requirement::Accounts),
     route(Endpoint::ChangeUser, "PATCH", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.change", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::DeleteUser, "DELETE", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.delete", Requirement::Accounts).changing_state(),

@@ -33,6 +33,7 @@ before(async () => {
     variables: {
       SESSION: { login: "accounts" },
       SETUP_TOKEN,
+      EXPORT_KEY: "eXp0rtK3yZq8vR5sX1bC7dE3fG6hL9pT0k",
       WEBHOOKS: [hub],
       WEBHOOK_HUB_SECRET: "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldA==",
       CHECKOUT_PROVIDERS: [{ provider: "hub", confirm: [{ event: "paid", ref: "/id" }] }],

@@ -13,6 +13,7 @@
 //! | `sessions.rs` | `/api/sessions` |
 //! | `settings.rs` | what a page for signing in has to know |
 //! | `tokens.rs` | `/api/agent-tokens` |
+//! | `transfer.rs` | `/api/users/export`, `/api/users/import` |
 //! | `backchannel_logout.rs` | `/api/auth/backchannel-logout`: upstream ends a user's sessions |
 //! | `delegation.rs` | tokens that are made with a token |
 
@@ -28,6 +29,7 @@ mod second_step;
 mod sessions;
 mod settings;
 mod tokens;
+mod transfer;
 mod users;
 
 use super::{login::LoginContext, settings::Settings};
@@ -99,6 +101,8 @@ pub async fn answer<E: Effects>(
         Endpoint::RemoveFactors => outlined(factors::remove_all(call, effects)).await,
         Endpoint::ListUsers => listing::list(call, effects).await,
         Endpoint::ReadNames => names::read(call, effects).await,
+        Endpoint::ExportUsers => outlined(transfer::export(call, effects)).await,
+        Endpoint::ImportUsers => outlined(transfer::import(call, effects)).await,
         Endpoint::ReadUser => users::read(call, effects).await,
         Endpoint::ChangeUser => users::change(call, effects).await,
         Endpoint::DeleteUser => users::delete(call, effects).await,

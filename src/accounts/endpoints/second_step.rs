@@ -16,7 +16,7 @@ use crate::{
         factors::{
             FactorCommand, FactorReply, Proof, Ticket, TotpState, UsedStep, recovery,
             ticket::{self, Purpose},
-            totp::{TotpSecret, is_code},
+            totp::{SEALING, TotpSecret, is_code},
         },
     },
     guards::limiter::{self, Limiter},
@@ -268,9 +268,6 @@ struct IssuedTicket<'a> {
     ticket: &'a str,
     expires_at: String,
 }
-
-/// Names the key that seals a user's secret for codes.
-const SEALING: &str = "vestibule/totp/1";
 
 /// Attempts from one address.
 pub(super) const BY_ADDRESS: RateLimit = RateLimit { name: "factor-address", limit: 50, period: 300 };

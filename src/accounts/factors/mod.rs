@@ -147,7 +147,7 @@ impl RequiredFactor {
 }
 
 impl TotpState {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Confirmed => "confirmed",

@@ -12,6 +12,9 @@ use crate::{
     crypto::secret,
 };
 
+/// Names the key that seals a user's secret.
+pub const SEALING: &str = "vestibule/totp/1";
+
 /// Length of a secret in bytes, as RFC 4226 §4 recommends.
 pub const SECRET_BYTES: usize = 20;
 
