@@ -81,7 +81,7 @@ function accessOf({ security, summary, tags }, defaultSecurity) {
   if (ANY_PRINCIPAL.test(summary)) return "authenticated";
   const inPerson = IN_PERSON.includes(tags[0]);
   if (ADMIN.test(summary)) return inPerson ? "adminInPerson" : "admin";
-  if (["factors", "tokens"].includes(tags[0])) return "userInPerson";
+  if (["factors", "passwords", "tokens"].includes(tags[0])) return "userInPerson";
   return inPerson ? "human" : "authenticated";
 }
 
@@ -268,7 +268,7 @@ const REFERENCE = "docs/api.md";
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const ADMIN = / \(admin\)$/;
 const ANY_PRINCIPAL = / \(any principal\)$/;
-const IN_PERSON = ["sessions", "users", "invites", "tokens", "confirmations"];
+const IN_PERSON = ["passwords", "sessions", "users", "invites", "tokens", "confirmations"];
 
 const ACCESS = {
   public: "anyone",
@@ -309,9 +309,18 @@ export const CODES = [
       ["all", "limit", "day", "ids"].some((name) => hasParameter(name)(operation)),
   ],
   [400, "invalid_token", hasId("invites.redeem")],
+  [
+    400,
+    "password_too_common",
+    hasId("setup", "invites.redeem", "password.change", "reset.redeem", "recover"),
+  ],
   [400, "idempotency_key_invalid", hasParameter("Idempotency-Key")],
   [401, "unauthorized", ({ access }) => access !== "public"],
-  [401, "invalid_credentials", hasId("setup", "login", "login.factor", "factors.totp.confirm")],
+  [
+    401,
+    "invalid_credentials",
+    hasId("setup", "login", "login.factor", "factors.totp.confirm", "password.change", "recover"),
+  ],
   [401, "second_factor_required", hasId("login")],
   [401, "email_mismatch", hasId("invites.redeem")],
   [403, "forbidden_origin", ({ isWrite }) => isWrite],
@@ -326,7 +335,7 @@ export const CODES = [
   [
     403,
     "forbidden_policy",
-    hasId("users.change", "users.delete", "tokens.create", "factors.totp.remove"),
+    hasId("users.change", "users.delete", "users.reset", "tokens.create", "factors.totp.remove"),
   ],
   [403, "second_factor_enrollment_required", hasId("login")],
   [404, "not_found", always],
@@ -335,6 +344,7 @@ export const CODES = [
   [409, "idempotency_in_flight", hasParameter("Idempotency-Key")],
   [409, "idempotency_outcome_unknown", hasParameter("Idempotency-Key")],
   [410, "invite_unusable", ({ tag }) => tag === "invites"],
+  [410, "reset_unusable", hasId("reset.redeem")],
   [410, "ticket_unusable", ({ tag }) => tag === "factors"],
   [413, "body_too_large", always],
   [415, "unsupported_media_type", always],

@@ -13,6 +13,7 @@ use vestibule::{
     accounts::{
         self, Accounts, Write,
         factors::{Enrollment, FactorCommand, FactorReply, FactorWrite, Proof, TotpState, ticket::Purpose},
+        passwords::{PasswordCommand, PasswordReply, PasswordWrite},
         settings::RequiredFactor,
         transfer::{Outcome, RefusedRecord},
     },
@@ -55,6 +56,9 @@ fn the_format_changes_with_the_types() {
             trace::<TotpState>,
             trace::<Outcome>,
             trace::<RefusedRecord>,
+            trace::<PasswordCommand>,
+            trace::<PasswordReply>,
+            trace::<PasswordWrite>,
         ],
     );
     describe::<Audit>(&mut list, &[trace::<Broken>]);

@@ -11,6 +11,7 @@
 //! | `transfer/` | export and import of users |
 //! | `writes.rs` | commands by which people make changes, and the check of their authors |
 //! | `factors/` | second factors |
+//! | `passwords/` | changing passwords, reset links |
 //! | `login.rs` | opens, extends and ends sessions |
 //! | `profile.rs` | a user's name and e-mail address for upstream |
 //! | `provision.rs` | the tokens of `AGENT_TOKENS` |
@@ -31,12 +32,14 @@
 //! 5. Each change of a user gets a new version and is sent to the registry (see [`crate::sessions::registry`]). A row here
 //!    records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
 //! 6. What proves a second factor is used once, in one transaction (see [`factors`]).
-//! 7. A change by a person carries its [`Author`]. The transaction that writes checks the author (see [`Write`]).
+//! 7. A new password ends the sessions of sign-ins with the earlier one (see [`passwords`]).
+//! 8. A change by a person carries its [`Author`]. The transaction that writes checks the author (see [`Write`]).
 
 pub mod endpoints;
 pub mod factors;
 pub mod login;
 pub mod pages;
+pub mod passwords;
 pub mod profile;
 pub mod provision;
 pub mod settings;
@@ -57,6 +60,7 @@ use factors::{FactorCommand, FactorReply, HAS_FACTORS};
 use invites::{INVITE, find_unused, read_invite, revoke_invites};
 pub use invites::{Invite, Status};
 pub use listing::{Cursor, UserPage, UserQuery};
+use passwords::{PasswordCommand, PasswordReply};
 use transfer::{Outcome, UserRecord};
 pub use users::{Account, NewUser, User};
 use users::{USER, read_account, read_role, read_status, read_user, redeem, set_up};
@@ -130,6 +134,8 @@ pub enum Command {
     Redeem(String, NewUser),
     /// A command about second factors.
     Factor(FactorCommand),
+    /// A command about passwords.
+    Password(PasswordCommand),
 }
 
 /// Replies of the `Accounts` object.
@@ -179,6 +185,8 @@ pub enum Reply {
     Exported(Vec<UserRecord>),
     /// The results of an import, with the numbers of the lines.
     Imported(Vec<(u32, Outcome)>),
+    /// The reply to a command about passwords.
+    Password(PasswordReply),
 }
 
 impl Object for Accounts {
@@ -186,7 +194,13 @@ impl Object for Accounts {
         name: "Accounts",
         binding: "ACCOUNTS",
         alarm_delay: Some(Duration::from_secs(2)),
-        migrations: &[create_tables, factors::add_factors, stored::add_scope, listing::add_indexes],
+        migrations: &[
+            create_tables,
+            factors::add_factors,
+            stored::add_scope,
+            listing::add_indexes,
+            passwords::add_passwords,
+        ],
     };
     type Command = Command;
     type Reply = Reply;
@@ -241,18 +255,21 @@ impl Object for Accounts {
             }
             Command::Redeem(token_hash, user) => redeem(store, &token_hash, &user, now),
             Command::Factor(command) => factors::handle(store, command, now).map(Reply::Factor),
+            Command::Password(command) => passwords::handle(store, command, now).map(Reply::Password),
         }
     }
 
     fn next_alarm(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let users = store.run("SELECT 1 FROM untold LIMIT 1", &[])?;
         let tokens = store.run("SELECT 1 FROM untold_tokens LIMIT 1", &[])?;
-        let is_due = !users.is_empty() || !tokens.is_empty() || search::is_incomplete(store)?;
+        let passwords = store.run("SELECT 1 FROM untold_passwords LIMIT 1", &[])?;
+        let is_told = [users, tokens, passwords].iter().all(Vec::is_empty);
+        let is_due = !is_told || search::is_incomplete(store)?;
         Ok(is_due.then_some(now))
     }
 
-    /// Returns messages with statuses that the registry may not have yet, and with revocations that the tokens' objects
-    /// may not have yet: at most 50 of each.
+    /// Returns messages with statuses and changes of passwords that the registry may not have yet, and with revocations that
+    /// the tokens' objects may not have yet: at most 50 of each.
     fn alarm(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         search::complete_some(store)?;
         let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
@@ -261,6 +278,18 @@ impl Object for Accounts {
             let (name, status) = (row.text(0)?, read_status(row, 1)?);
             let done = encode(&Command::StatusDelivered(name.clone(), status.version))?;
             let command = encode(&registry::Command::Apply(status))?;
+            messages.push(OutboxMessage::Tell {
+                binding: registry::Sessions::CLASS.binding,
+                name,
+                command,
+                done,
+            });
+        }
+        for row in &store.run(passwords::UNTOLD, &[])? {
+            let (name, change) = passwords::untold(row)?;
+            let done = PasswordCommand::Delivered(name.clone(), change.version);
+            let done = encode(&Command::Password(done))?;
+            let command = encode(&registry::Command::PasswordChanged(change))?;
             messages.push(OutboxMessage::Tell {
                 binding: registry::Sessions::CLASS.binding,
                 name,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     factors::ticket::TicketKeys,
     pages::{Branding, Pages},
+    passwords::policy::Policy as PasswordPolicy,
 };
 use crate::crypto::{derive::KeyDerivation, secret::Secret};
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub required_factor: RequiredFactor,
     /// Derives the keys that seal the lines of exports (`EXPORT_KEY`). Without it, nothing is exported or imported.
     pub export: Option<KeyDerivation>,
+    /// What applies to passwords (`PASSWORDS`).
+    pub passwords: PasswordPolicy,
     /// The keys that sign tickets.
     pub tickets: TicketKeys,
     /// Derives the keys that seal secrets for codes.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Reply,
     factors::{self, Factors, factors_of, read_factors},
-    find_unused, revoke_invites, search,
+    find_unused, passwords, revoke_invites, search,
     settings::RequiredFactor,
     writes::Authorized,
 };
@@ -169,6 +169,7 @@ pub(super) fn delete(
     search::remove(store, id)?;
     store.run("DELETE FROM users WHERE id = ?", &[id.into()])?;
     factors::remove_all(store, id)?;
+    passwords::remove_all(store, id)?;
     revoke_invites(store, id)?;
     let deleted = UserStatus { active: false, version: next_version(known.version, now), ..known };
     record_change(store, id, &deleted)?;
@@ -177,7 +178,7 @@ pub(super) fn delete(
 
 /// Returns the version of a change: at least the present time in milliseconds since 1970. So it is later than any
 /// version from the time when upstream signed users in.
-fn next_version(known: i64, now: Timestamp) -> i64 {
+pub(super) fn next_version(known: i64, now: Timestamp) -> i64 {
     known.saturating_add(1).max(now.0.saturating_mul(1_000))
 }
 

@@ -9,6 +9,7 @@ use super::{
     Invite, Reply, Status,
     factors::{self, FactorWrite},
     invites::{change_invite, delete_invite, make_invite, revoke_invites_of_token},
+    passwords::{self, PasswordWrite},
     settings::RequiredFactor,
     tokens as token_list,
     transfer::{self, NumberedRecord},
@@ -86,6 +87,8 @@ pub enum Write {
         /// Whether it is a dry run.
         is_dry_run: bool,
     },
+    /// Changes a password.
+    Password(PasswordWrite),
 }
 
 /// Proof that the author of a command may give it now. Only [`authorize`] makes one.
@@ -112,9 +115,11 @@ impl Write {
             | Self::AuthorizeEndingSessions(_)
             | Self::ExportUsers(..)
             | Self::ImportUsers { .. }
-            | Self::Factor(FactorWrite::RemoveAll(_)) => Role::Admin,
+            | Self::Factor(FactorWrite::RemoveAll(_))
+            | Self::Password(PasswordWrite::MakeLink(..)) => Role::Admin,
             Self::PutToken { is_for_admins: false, .. }
             | Self::RevokeToken(_)
+            | Self::Password(PasswordWrite::Change { .. })
             | Self::Factor(
                 FactorWrite::Enroll(_)
                 | FactorWrite::RemoveTotp(_)
@@ -158,6 +163,10 @@ pub(super) fn write(
         Write::ImportUsers { records, is_dry_run } => {
             transfer::import(store, &proof, &records, is_dry_run, now)
         }
+        Write::Password(write) => Ok(match passwords::write(store, &proof, author, write, now)? {
+            Ok(reply) => Reply::Password(reply),
+            Err(refusal) => Reply::Refused(refusal),
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use base32ct::{Base32UpperUnpadded, Encoding};
 use base64::{
     Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
 /// Encodes bytes as base64url without padding (RFC 4648 §5, RFC 7515 §2).
@@ -27,6 +27,18 @@ pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
 #[must_use]
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
+}
+
+/// Encodes bytes as standard base64 without padding, as the PHC string format does.
+#[must_use]
+pub fn base64_unpadded(bytes: &[u8]) -> String {
+    STANDARD_NO_PAD.encode(bytes)
+}
+
+/// Decodes standard base64 without padding.
+#[must_use]
+pub fn from_base64_unpadded(text: &str) -> Option<Vec<u8>> {
+    STANDARD_NO_PAD.decode(text).ok()
 }
 
 /// Encodes bytes as upper-case base32 without padding (RFC 4648 §6).

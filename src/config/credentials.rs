@@ -128,8 +128,9 @@ fn is_name_byte(byte: u8) -> bool {
 fn parse_entry(members: &Table<'_>) -> Option<Kind> {
     members.require_members();
     let prefix = members.parse_shape("prefix", prefix);
-    if prefix.as_deref() == Some("mki_") {
-        members.report("prefix", "expected another prefix: invite tokens have this one");
+    if prefix.as_deref().is_some_and(|prefix| matches!(prefix, "mki_" | "mkr_")) {
+        members
+            .report("prefix", "expected another prefix: the tokens of invites and reset links have this one");
     }
     let is_agent = members.choice("kind", &[("user", false), ("agent", true)]);
     let source = members.parse_shape("source", source);

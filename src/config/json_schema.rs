@@ -12,7 +12,7 @@ use self::conditions::conditions;
 use super::{
     schema::{
         BOT_CHECK, BRANDING, CATALOGUE, CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, Form, MAINTAINED,
-        Member, PAGES, RATE_LIMIT, RULE, SECRETS, SESSION, UPSTREAM, VARIABLES, WEBHOOK,
+        Member, PAGES, PASSWORDS, RATE_LIMIT, RULE, SECRETS, SESSION, UPSTREAM, VARIABLES, WEBHOOK,
     },
     unusable::RESERVED_PREFIXES,
 };
@@ -30,6 +30,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition { name: "session", members: SESSION, section: "SESSION" },
     Definition { name: "pages", members: PAGES, section: "PAGES" },
     Definition { name: "branding", members: BRANDING, section: "BRANDING" },
+    Definition { name: "passwords", members: PASSWORDS, section: "PASSWORDS" },
     Definition { name: "upstream", members: UPSTREAM, section: "UPSTREAM" },
     Definition { name: "credential", members: CREDENTIAL, section: "CREDENTIALS" },
     Definition { name: "rule", members: RULE, section: "Rules (ROUTES)" },

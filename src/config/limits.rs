@@ -57,7 +57,8 @@ fn name(text: &str) -> Option<String> {
 }
 
 /// Prefixes of the names of built-in limits.
-pub(super) const RESERVED_PREFIXES: &[&str] = &["setup", "login-", "redeem-", "factor-", "confirmations"];
+pub(super) const RESERVED_PREFIXES: &[&str] =
+    &["setup", "login-", "redeem-", "factor-", "reset-", "recover", "confirmations"];
 
 const MIN_PERIOD: Duration = Duration::from_secs(10);
 const MAX_PERIOD: Duration = Duration::from_hours(24);

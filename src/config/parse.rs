@@ -9,6 +9,7 @@ use super::{
     catalogue, checkouts, credentials, guards, limits,
     mistake::{ConfigError, Mistakes},
     pages::{self, ParsedPages},
+    passwords,
     reader::{Table, expected},
     rules::{self, RuleContext},
     schema::{SESSION, VARIABLES},
@@ -154,6 +155,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let required_factor = session::required_factor(&table, login_by);
     let ParsedPages { pages, lack_assets } = pages::parse(&top, &table, login_by, &context);
     let branding = pages::branding(&top, login_by, &context);
+    let passwords = passwords::parse(&top, login_by, &context);
     let login_path = match pages.filter(|_| !table.has("login_path")) {
         Some(pages) => Some(pages.path(SIGN_IN)),
         None => table.parse("login_path", page_path),
@@ -273,6 +275,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             export,
             user_headers,
             required_factor: required_factor?,
+            passwords: passwords?,
             tickets,
             derivation: derivation.clone(),
             pages,

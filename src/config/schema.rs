@@ -102,6 +102,7 @@ pub const ALL: &[&[Member]] = &[
     MAINTAINED,
     PAGES,
     BRANDING,
+    PASSWORDS,
 ];
 
 /// The variables. `ROUTES` may continue in any `ROUTES_*`. These are read in the order of their names.
@@ -123,6 +124,7 @@ pub const VARIABLES: &[Member] = &[
     open("TOKEN_MAX_EXPIRY", "a duration from 1m to 3650d", Duration("1m", "3650d")),
     open("PAGES", "a table", Table(PAGES)),
     open("BRANDING", "a table", Table(BRANDING)),
+    open("PASSWORDS", "a table", Table(PASSWORDS)),
     open("ALLOWED_ORIGINS", "a list of origins", List(&ORIGIN)),
     open("REDIRECT_ORIGINS", "a list of origins", List(&ORIGIN)),
     given("CSRF", "\"standard\" or \"strict\"", "standard", Choice(&["standard", "strict"])),
@@ -203,6 +205,13 @@ pub const BRANDING: &[Member] = &[
         Text(r"^(https://[^@\s]+|/([^/\s][^\s]*)?)$", "/logo.svg"),
     ),
     open("accent", "a colour like #1d4ed8", Text("^#[0-9a-fA-F]{6}$", "#1d4ed8")),
+];
+
+/// The members of `PASSWORDS`.
+pub const PASSWORDS: &[Member] = &[
+    given("memory", "a number of KiB from 19456 to 47104", "19456", Number(19_456, 47_104)),
+    given("passes", "a number from 2 to 10", "2", Number(2, 10)),
+    given("min_length", "a number from 12 to 64", "12", Number(12, 64)),
 ];
 
 /// The members of `UPSTREAM` as a table.

@@ -17,7 +17,7 @@ use super::{
     parse::read_variables,
     schema::{
         ALL, BOT_CHECK, BRANDING, CATALOGUE, CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, MAINTAINED,
-        Member, PAGES, RATE_LIMIT, RULE, SECRETS, SESSION, UPSTREAM, VARIABLES, WEBHOOK,
+        Member, PAGES, PASSWORDS, RATE_LIMIT, RULE, SECRETS, SESSION, UPSTREAM, VARIABLES, WEBHOOK,
     },
 };
 use crate::{
@@ -274,7 +274,7 @@ fn reads_every_member_of_the_schema() {
     let within = |list: &str, entry: &Value| json!({ list: [entry] });
     let rule_with = |member: &str, table: Value| json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "required", member: table}], "WEBHOOKS": [webhook]});
     let provider = |confirm: Value| json!({"WEBHOOKS": [webhook], "CHECKOUT_PROVIDERS": [{"provider": "shop", "confirm": [confirm]}]});
-    let tables: [(&[Member], &str, Wrap<'_>); 16] = [
+    let tables: [(&[Member], &str, Wrap<'_>); 17] = [
         (VARIABLES, "", Box::new(|all| all)),
         (SECRETS, "", Box::new(|all| all)),
         (SESSION, "SESSION.", Box::new(|table| json!({ "SESSION": table }))),
@@ -306,6 +306,7 @@ fn reads_every_member_of_the_schema() {
         (CONFIRM, "CHECKOUT_PROVIDERS[0].confirm[0].", Box::new(provider)),
         (PAGES, "PAGES.", Box::new(|table| json!({ "PAGES": table }))),
         (BRANDING, "BRANDING.", Box::new(|table| json!({ "BRANDING": table }))),
+        (PASSWORDS, "PASSWORDS.", Box::new(|table| json!({ "PASSWORDS": table }))),
         (MAINTAINED, "MAINTENANCE[0].", Box::new(|entry| within("MAINTENANCE", &entry))),
     ];
     let listed = tables.iter().map(|(members, ..)| members.as_ptr()).collect::<Vec<_>>();

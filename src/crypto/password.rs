@@ -1,6 +1,7 @@
-//! Password hashes: Argon2id (RFC 9106) with 19 MiB, 2 passes and 1 lane, as OWASP recommends for servers.
+//! Password hashes: Argon2id (RFC 9106) with one lane, and at least the cost that OWASP recommends for servers.
 //!
-//! A stored password is `1$<salt>$<hash>`, with salt and hash in base64url. The `1` stands for these parameters.
+//! A stored password is `$argon2id$v=19$m=<KiB>,t=<passes>,p=1$<salt>$<hash>`, with salt and hash in base64 without padding
+//! (the PHC string format). Older versions stored `1$<salt>$<hash>` in base64url, with the minimum cost. Both are read.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 
@@ -10,35 +11,85 @@ use crate::{base::encoding, crypto::secret};
 #[derive(Debug)]
 pub struct Right(());
 
+/// The cost of a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory, in KiB.
+    pub memory: u32,
+    /// Number of passes over the memory.
+    pub passes: u32,
+}
+
+impl Cost {
+    /// The minimum: what OWASP recommends for servers.
+    pub const MINIMUM: Self = Self { memory: 19 * 1_024, passes: 2 };
+
+    /// The maximum that is read from the store. A hash with a higher cost would take an isolate's memory.
+    pub const MAXIMUM: Self = Self { memory: 46 * 1_024, passes: 10 };
+
+    fn is_readable(self) -> bool {
+        (8..=Self::MAXIMUM.memory).contains(&self.memory) && (1..=Self::MAXIMUM.passes).contains(&self.passes)
+    }
+}
+
 /// Hashes a password for storage, with the first 16 bytes of `salt`, which must be fresh. Returns `None` if `salt` is
 /// shorter, or if there is not enough memory.
 #[must_use]
-pub fn hash(password: &str, salt: &[u8]) -> Option<String> {
+pub fn hash(password: &str, salt: &[u8], cost: Cost) -> Option<String> {
     let salt = salt.get(..SALT)?;
-    Some(format!("1${}${}", encoding::base64url(salt), encoding::base64url(&derive(password, salt)?)))
+    let hash = derive(password, salt, cost)?;
+    let (salt, hash) = (encoding::base64_unpadded(salt), encoding::base64_unpadded(&hash));
+    Some(format!("{PHC}m={},t={},p=1${salt}${hash}", cost.memory, cost.passes))
 }
 
-/// Checks a password against a stored one, in constant time. Without a stored one, it takes as long and fails.
+/// Checks a password against a stored one, in constant time. Without a stored one, it does the work of a hash with this
+/// cost, and fails.
 #[must_use]
-pub fn verify(password: &str, stored: Option<&str>) -> Option<Right> {
-    let parts = stored.and_then(|stored| stored.strip_prefix("1$")?.split_once('$'));
-    let decoded = parts
-        .and_then(|(salt, hash)| Some((encoding::from_base64url(salt)?, encoding::from_base64url(hash)?)));
-    let (salt, expected) = decoded.unwrap_or_else(|| (vec![0; SALT], Vec::new()));
-    let computed = derive(password, &salt)?;
-    secret::compare(&expected, &computed).ok().map(|_| Right(()))
+pub fn verify(password: &str, stored: Option<&str>, cost: Cost) -> Option<Right> {
+    let stored = stored.and_then(Stored::parse);
+    let Stored { cost, salt, hash } =
+        stored.unwrap_or_else(|| Stored { cost, salt: vec![0; SALT], hash: Vec::new() });
+    let computed = derive(password, &salt, cost)?;
+    secret::compare(&hash, &computed).ok().map(|_| Right(()))
 }
 
-/// Checks for a stored password in the form that [`hash`] gives it.
+/// Checks whether a stored password costs less than this. Then it has to be hashed again, when it is known next.
+#[must_use]
+pub fn is_cheaper(stored: &str, cost: Cost) -> bool {
+    Stored::parse(stored)
+        .is_some_and(|stored| stored.cost.memory < cost.memory || stored.cost.passes < cost.passes)
+}
+
+/// Checks for a stored password in a form that [`verify`] reads.
 #[must_use]
 pub fn is_stored(text: &str) -> bool {
-    let parts = text.strip_prefix("1$").and_then(|parts| parts.split_once('$'));
-    let has_length = |text, length| encoding::from_base64url(text).is_some_and(|bytes| bytes.len() == length);
-    parts.is_some_and(|(salt, hash)| has_length(salt, SALT) && has_length(hash, HASH))
+    Stored::parse(text).is_some_and(|stored| stored.salt.len() == SALT && stored.hash.len() == HASH)
 }
 
-fn derive(password: &str, salt: &[u8]) -> Option<[u8; HASH]> {
-    let parameters = Params::new(19 * 1_024, 2, 1, Some(HASH)).ok()?;
+/// A stored password.
+struct Stored {
+    cost: Cost,
+    salt: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+impl Stored {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some((salt, hash)) = text.strip_prefix("1$").and_then(|rest| rest.split_once('$')) {
+            let (salt, hash) = (encoding::from_base64url(salt)?, encoding::from_base64url(hash)?);
+            return Some(Self { cost: Cost::MINIMUM, salt, hash });
+        }
+        let mut parts = text.strip_prefix(PHC)?.split('$');
+        let (parameters, salt, hash) = (parts.next()?, parts.next()?, parts.next()?);
+        let (memory, passes) = parameters.strip_prefix("m=")?.strip_suffix(",p=1")?.split_once(",t=")?;
+        let cost = Cost { memory: memory.parse().ok()?, passes: passes.parse().ok()? };
+        let (salt, hash) = (encoding::from_base64_unpadded(salt)?, encoding::from_base64_unpadded(hash)?);
+        (cost.is_readable() && parts.next().is_none()).then_some(Self { cost, salt, hash })
+    }
+}
+
+fn derive(password: &str, salt: &[u8], cost: Cost) -> Option<[u8; HASH]> {
+    let parameters = Params::new(cost.memory, cost.passes, 1, Some(HASH)).ok()?;
     let mut hash = [0; HASH];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
         .hash_password_into(password.as_bytes(), salt, &mut hash)
@@ -46,6 +97,7 @@ fn derive(password: &str, salt: &[u8]) -> Option<[u8; HASH]> {
     Some(hash)
 }
 
+const PHC: &str = "$argon2id$v=19$";
 const SALT: usize = 16;
 const HASH: usize = 32;
 
@@ -53,31 +105,73 @@ const HASH: usize = 32;
 mod tests {
     use super::*;
 
+    const PASSWORD: &str = "correct horse battery";
+
+    /// `echo -n 'correct horse battery' | argon2 …` with a salt of 16 bytes 0x07 and the minimum cost.
+    const OLD: &str = "1$BwcHBwcHBwcHBwcHBwcHBw$";
+
     #[test]
     fn accepts_only_the_correct_password() {
-        let stored = hash("correct horse battery", &[7; 16]).expect("a hash");
-        assert!(stored.starts_with("1$BwcHBwcHBwcHBwcHBwcHBw$"));
-        assert!(is_stored(&stored));
-        for other in ["", "1$$", "1$a$b", &stored[1..], &stored[..stored.len() - 2], &format!("{stored}$")] {
+        let stored = hash(PASSWORD, &[7; 16], Cost::MINIMUM).expect("a hash");
+        let (head, tag) = stored.rsplit_once('$').expect("parts");
+        assert_eq!(head, "$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw");
+        let tag = encoding::from_base64_unpadded(tag).expect("base64");
+        let old = format!("{OLD}{}", encoding::base64url(&tag));
+        let other_passes = stored.replace("t=2", "t=3");
+        assert!(is_stored(&stored) && is_stored(&old));
+        for other in [
+            "",
+            "1$$",
+            "1$a$b",
+            &old[1..],
+            &old[..old.len() - 2],
+            &stored[..stored.len() - 2],
+            &format!("{stored}$"),
+        ] {
             assert!(!is_stored(other), "{other}");
         }
         for (password, against, want) in [
-            ("correct horse battery", Some(stored.as_str()), true),
+            (PASSWORD, Some(stored.as_str()), true),
+            (PASSWORD, Some(&old), true),
+            (PASSWORD, Some(&other_passes), false),
             ("correct horse batterz", Some(&stored), false),
             ("", Some(&stored), false),
-            ("correct horse battery", Some("2$AA$AA"), false),
-            ("correct horse battery", Some("1$$"), false),
-            ("correct horse battery", None, false),
+            (PASSWORD, Some("2$AA$AA"), false),
+            (PASSWORD, Some("1$$"), false),
+            (PASSWORD, None, false),
             ("", None, false),
         ] {
-            assert_eq!(verify(password, against).is_some(), want, "{password} {against:?}");
+            assert_eq!(verify(password, against, Cost::MINIMUM).is_some(), want, "{password} {against:?}");
         }
     }
 
-    /// The parameters are the documented ones: `echo -n … | argon2 … -id -t 2 -k 19456 -p 1 -l 32` gives the same hash.
     #[test]
-    fn uses_the_documented_parameters() {
-        let same = Params::new(19_456, 2, 1, Some(32)).expect("parameters");
-        assert_eq!((same.m_cost(), same.t_cost(), same.p_cost()), (19_456, 2, 1));
+    fn reads_only_costs_that_an_isolate_can_bear() {
+        let stored = |parameters: &str| format!("$argon2id$v=19${parameters}$AAAAAAAAAAAAAAAAAAAAAA$AAAA");
+        for (parameters, want) in [
+            ("m=19456,t=2,p=1", true),
+            ("m=47104,t=10,p=1", true),
+            ("m=47105,t=2,p=1", false),
+            ("m=19456,t=11,p=1", false),
+            ("m=0,t=2,p=1", false),
+            ("m=19456,t=2,p=2", false),
+            ("m=99999999999,t=2,p=1", false),
+            ("t=2,m=19456,p=1", false),
+        ] {
+            assert_eq!(Stored::parse(&stored(parameters)).is_some(), want, "{parameters}");
+        }
+        assert!(Stored::parse(&format!("{}$", stored("m=19456,t=2,p=1"))).is_none());
+    }
+
+    #[test]
+    fn finds_hashes_that_cost_less() {
+        let stored = hash(PASSWORD, &[7; 16], Cost::MINIMUM).expect("a hash");
+        for (memory, passes, want) in
+            [(19_456, 2, false), (19_456, 3, true), (20_000, 2, true), (19_456, 1, false)]
+        {
+            assert_eq!(is_cheaper(&stored, Cost { memory, passes }), want, "{memory} {passes}");
+            assert_eq!(is_cheaper(&format!("{OLD}AA"), Cost { memory, passes }), want);
+        }
+        assert!(!is_cheaper("unreadable", Cost::MAXIMUM));
     }
 }

@@ -123,6 +123,10 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::LogIn
         | Endpoint::Reauthenticate
         | Endpoint::BackchannelLogout
+        | Endpoint::ChangePassword
+        | Endpoint::UseResetLink
+        | Endpoint::Recover
+        | Endpoint::MakeResetLink
         | Endpoint::FinishLogIn
         | Endpoint::ReadFactors
         | Endpoint::BeginTotp

@@ -111,19 +111,6 @@ impl Form {
         self.optional_email(name)?.ok_or(missing)
     }
 
-    /// Returns a required new password of 12–256 characters.
-    ///
-    /// # Errors
-    /// [`Rejection::InvalidBody`].
-    pub fn password(&self, name: &'static str) -> Result<&str, Rejection> {
-        let text = self.text(name)?;
-        if (12..=256).contains(&text.chars().count()) {
-            Ok(text)
-        } else {
-            Err(Rejection::InvalidBody(name, "expected 12 to 256 characters"))
-        }
-    }
-
     /// Returns a display name, or `None` if it is missing: 1–100 characters, without control characters and characters
     /// that change the direction of text.
     ///
@@ -151,6 +138,15 @@ impl Form {
         let Some(value) = self.value(name) else { return Ok(None) };
         let found = value.as_u64().filter(|number| within.contains(number));
         found.map(Some).ok_or(Rejection::InvalidBody(name, wanted))
+    }
+
+    /// Returns `true` or `false`, or `None` if it is missing.
+    ///
+    /// # Errors
+    /// [`Rejection::InvalidBody`].
+    pub fn flag(&self, name: &'static str) -> Result<Option<bool>, Rejection> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or(Rejection::InvalidBody(name, "expected true or false"))
     }
 
     /// Returns a list of at most `most` texts that all pass `fits`, or `None` if it is missing.
@@ -312,19 +308,5 @@ mod tests {
         }
         let long = format!("{{\"e\":\"{}@b\"}}", "a".repeat(253));
         assert!(Form::read(&long, &["e"]).expect("a form").email("e").is_err());
-    }
-
-    #[test]
-    fn password_length_counts_characters() {
-        for (text, want) in [
-            ("a".repeat(11), false),
-            ("a".repeat(12), true),
-            ("ü".repeat(12), true),
-            ("ü".repeat(256), true),
-            ("ü".repeat(257), false),
-        ] {
-            let body = serde_json::json!({ "p": text }).to_string();
-            assert_eq!(Form::read(&body, &["p"]).expect("a form").password("p").is_ok(), want);
-        }
     }
 }

@@ -97,6 +97,8 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::InvalidBody(..)
         | Rejection::BodyTooLarge
         | Rejection::MethodNotSupported
+        | Rejection::ResetUnusable
+        | Rejection::PasswordTooCommon(_)
         | Rejection::UnsupportedMediaType => {}
     }
     reply

@@ -113,6 +113,14 @@ pub enum Endpoint {
     RemoveFactors,
     /// `POST /api/auth/backchannel-logout`
     BackchannelLogout,
+    /// `POST /api/auth/password`
+    ChangePassword,
+    /// `POST /api/auth/reset/redeem`
+    UseResetLink,
+    /// `POST /api/auth/recover`
+    Recover,
+    /// `POST /api/users/{id}/reset`
+    MakeResetLink,
     /// `GET /api/users`
     ListUsers,
     /// `GET /api/users/names`
@@ -329,6 +337,9 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::RemoveTotp, "DELETE", "/api/auth/factors/totp", Access::UserInPerson, "vestibule.factors.totp.remove", Requirement::Accounts).changing_state(),
     route(Endpoint::ConfirmTotp, "POST", "/api/auth/factors/totp/confirm", Access::Optional, "vestibule.factors.totp.confirm", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::RenewRecoveryCodes, "POST", "/api/auth/factors/recovery-codes", Access::UserInPerson, "vestibule.factors.recovery_codes", Requirement::Accounts).changing_state(),
+    route(Endpoint::ChangePassword, "POST", "/api/auth/password", Access::UserInPerson, "vestibule.password.change", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::UseResetLink, "POST", "/api/auth/reset/redeem", Access::Public, "vestibule.reset.redeem", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::Recover, "POST", "/api/auth/recover", Access::Public, "vestibule.recover", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::BackchannelLogout, "POST", "/api/auth/backchannel-logout", Access::Public, "vestibule.backchannel_logout", Requirement::LogoutTokens).with_body().changing_state(),
     route(Endpoint::ListUsers, "GET", "/api/users", Access::AdminInPerson, "vestibule.users.list", Requirement::Accounts),
     route(Endpoint::ReadNames, "GET", "/api/users/names", Access::Authenticated, "vestibule.users.names", Requirement::Accounts),
@@ -338,6 +349,7 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::ChangeUser, "PATCH", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.change", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::DeleteUser, "DELETE", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.delete", Requirement::Accounts).changing_state(),
     route(Endpoint::RemoveFactors, "DELETE", "/api/users/{id}/factors", Access::AdminInPerson, "vestibule.users.factors.remove", Requirement::Accounts).changing_state(),
+    route(Endpoint::MakeResetLink, "POST", "/api/users/{id}/reset", Access::AdminInPerson, "vestibule.users.reset", Requirement::Accounts).changing_state(),
     route(Endpoint::ListInvites, "GET", "/api/invites", Access::AdminInPerson, "vestibule.invites.list", Requirement::Accounts),
     route(Endpoint::CreateInvite, "POST", "/api/invites", Access::AdminInPerson, "vestibule.invites.create", Requirement::Accounts).with_body().changing_state().creating(),
     route(Endpoint::ChangeInvite, "PATCH", "/api/invites/{id}", Access::AdminInPerson, "vestibule.invites.change", Requirement::Accounts).with_body().changing_state(),

@@ -11,11 +11,14 @@
 //! 6. The time at which a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
 //! 7. The time at which its user last authenticated is at first the time at which it was opened. Only
 //!    [`Command::Reauthenticate`] changes it.
+//! 8. A change of the user's password ends the sessions of earlier sign-ins, and refuses to open one for a sign-in that read
+//!    the user before the change ([`PasswordChange`]).
 
 mod authentication;
 mod backchannel;
 mod devices;
 mod ends;
+mod passwords;
 mod profile;
 mod tables;
 
@@ -23,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backchannel::Logout;
 pub use ends::{End, RecentlyEnded, Which};
+pub use passwords::PasswordChange;
 pub use profile::Profile;
 
 use crate::{
@@ -83,6 +87,8 @@ pub enum Command {
     Reauthenticate(Author),
     /// Ends sessions for upstream, unless the logout token was used before.
     LogOut(Logout),
+    /// Ends the sessions of sign-ins before a change of the user's password.
+    PasswordChanged(PasswordChange),
 }
 
 /// A reply of the registry.
@@ -225,6 +231,7 @@ impl Object for Sessions {
                 Ok(Reply::Done(0))
             }
             Command::LogOut(logout) => backchannel::log_out(store, &logout, now),
+            Command::PasswordChanged(change) => passwords::changed(store, &change, now),
             Command::Reauthenticate(author) => authentication::renew(store, &author, now),
         }
     }
@@ -248,7 +255,7 @@ fn open(
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     apply(store, new, now)?;
-    if !status(store)?.is_some_and(|status| status.active) {
+    if !status(store)?.is_some_and(|status| status.active) || passwords::is_replaced(store, new)? {
         return Ok(Reply::Gone);
     }
     store.run("DELETE FROM sessions WHERE expires_at <= ?", &[now.into()])?;
@@ -260,8 +267,8 @@ fn open(
     )?;
     let opened = store.run(
         "INSERT INTO sessions
-            (id, created_at, last_seen_at, expires_at, user_agent, address, authenticated_at, place)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING 1",
+            (id, created_at, last_seen_at, expires_at, user_agent, address, authenticated_at, place, user_version)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING 1",
         &[
             (&session.id).into(),
             session.created_at.into(),
@@ -271,6 +278,7 @@ fn open(
             session.address.as_deref().into(),
             session.authenticated_at.into(),
             session.place.as_deref().into(),
+            new.version.into(),
         ],
     )?;
     match &session.device {

@@ -30,6 +30,7 @@ const TIMEOUT_MS = 15_000;
 // `{origin, stop}`. `variables` override those of the demo. With `empty` there is no account. Resolves to
 //
 // - `origin`: the public origin of the site;
+// - `setupToken`: its setup token;
 // - `visit(t)`: a new visitor with an empty profile, until the end of the test;
 // - `seen()`: how often the demo's upstream got each `METHOD /path`;
 // - `stop`.
@@ -64,6 +65,7 @@ export async function openSite({
     closers.push(() => browser.close());
     return {
       origin,
+      setupToken: SETUP_TOKEN,
       visit: (t) => visit(t, browser, origin),
       seen: async () => {
         const seen = await (await fetch(`${upstream.origin}/api/requests`)).json();

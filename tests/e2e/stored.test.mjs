@@ -154,6 +154,21 @@ for (const number of stored) {
       await expectStatus(200, devices.finish({ ticket, code: app.code() }));
     });
 
+    test("a new password replaces one of an earlier build, and ends its sessions", async () => {
+      const newPassword = "a quite different phrase";
+      const made = await expectStatus(201, post(`/api/users/${ada.id}/reset`, root));
+      const token = trackSecret(made.json().token);
+      await expectStatus(204, post("/api/auth/reset/redeem", ANONYMOUS, { token, newPassword }));
+      await expectNotForwarded(401, "GET", "/anything", ada);
+      const logIn = (password) =>
+        post("/api/auth/login", ANONYMOUS, { email: "ada@example.com", password });
+      assertProblem(await logIn(PASSWORD), 401, "invalid_credentials");
+      assertProblem(await logIn(newPassword), 401, "second_factor_required");
+      const change = { currentPassword: PASSWORD, newPassword };
+      await expectStatus(204, post("/api/auth/password", root, change));
+      await expectNotForwarded(200, "GET", "/api/users", root);
+    });
+
     test("rate limits keep their counts", async () => {
       const headers = { "CF-Connecting-IP": "192.0.2.1" };
       await expectStatus(200, gateway.request("/limited", { headers }));

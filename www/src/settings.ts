@@ -22,6 +22,8 @@ export interface Settings {
   secondFactor: "nobody" | "admins" | "everybody" | null;
   /** Whether passwords can be changed and reset. */
   passwords?: boolean;
+  /** The minimum length of a new password. */
+  passwordMinLength: number;
 }
 
 const DEFAULTS: Settings = {
@@ -34,6 +36,7 @@ const DEFAULTS: Settings = {
   mailer: false,
   passkeys: false,
   secondFactor: null,
+  passwordMinLength: 12,
 };
 
 /** Reads the settings. Without an answer, the pages work with the defaults. */

@@ -35,8 +35,8 @@ export const TEXTS = {
     password: "Password",
     newPassword: "New password",
     currentPassword: "Current password",
-    passwordHint:
-      "At least 12 characters. A few random words are easy to remember and hard to guess.",
+    passwordHint: (least: number) =>
+      `At least ${least} characters. A few random words are easy to remember and hard to guess.`,
     show: "Show",
     hide: "Hide",
     showPassword: "Show password",
@@ -394,6 +394,14 @@ export const TEXTS = {
     invalid_token: ["This link is incomplete", "Open the whole link that you got."],
     already_set_up: ["The first account exists already", "Sign in, or ask an admin for an invite."],
     email_taken: ["This e-mail address has an account already"],
+    password_too_common: [
+      "Many people use this password",
+      "It is easy to guess. Choose another one, such as a few random words.",
+    ],
+    "forbidden_policy:user_disabled": [
+      "This user is disabled",
+      "Enable the user first, then make the link.",
+    ],
     reset_unusable: [
       "This link can no longer be used",
       "It was used before, or it is older than an hour. Ask for a new one.",

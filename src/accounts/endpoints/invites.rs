@@ -108,14 +108,14 @@ pub(super) async fn redeem<E: Effects>(
     let token = token_of(call.request.path).ok_or(Rejection::InvalidToken)?;
     let form = call.form(&["email", "password", "name"])?;
     let (email, name) = (form.email("email")?, form.name("name")?.map(str::to_owned));
-    let password = form.password("password")?;
+    let password = call.cx.accounts.passwords.new_password(&form, "password")?;
     let usable = effects.call_object::<Accounts>(accounts::NAME, &Command::Usable(hash(token))).await?;
     if usable == accounts::Reply::Unusable {
         return Err(Rejection::InviteUnusable.into());
     }
     // Counted only now, so that a client without an invite cannot lock out an email address.
     limiter::check(effects, BY_ACCOUNT, &email).await?;
-    let new = new_user(effects, email, name, password)?;
+    let new = new_user(call, effects, email, name, password)?;
     let (id, stored_password) = (new.id.clone(), new.password.clone());
     let command = Command::Redeem(hash(token), new);
     // If the store does not respond, it is unknown whether the invite was redeemed. This fault has its own code.

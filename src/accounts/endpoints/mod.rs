@@ -7,6 +7,7 @@
 //! | `second_step.rs` | `/api/auth/factor`, and whether a sign-in needs it |
 //! | `factors.rs` | `/api/auth/factors`, `/api/users/{id}/factors` |
 //! | `listing.rs` | `GET /api/users` |
+//! | `passwords.rs` | `/api/auth/password`, `/api/auth/reset/redeem`, `/api/auth/recover`, `/api/users/{id}/reset` |
 //! | `names.rs` | `/api/users/names` |
 //! | `reauthentication.rs` | `/api/auth/reauthenticate`: a signed-in user proves again that they are present |
 //! | `invites.rs` | `/api/invites` |
@@ -24,6 +25,7 @@ mod invites;
 mod listing;
 mod me;
 mod names;
+mod passwords;
 mod reauthentication;
 mod second_step;
 mod sessions;
@@ -92,6 +94,10 @@ pub async fn answer<E: Effects>(
         Endpoint::LogIn => users::log_in(call, effects).await,
         Endpoint::BackchannelLogout => backchannel_logout::end(call, effects).await,
         Endpoint::Reauthenticate => reauthentication::renew(call, effects).await,
+        Endpoint::ChangePassword => outlined(passwords::change(call, effects)).await,
+        Endpoint::UseResetLink => outlined(passwords::use_link(call, effects)).await,
+        Endpoint::Recover => outlined(passwords::recover(call, effects)).await,
+        Endpoint::MakeResetLink => outlined(passwords::make_link(call, effects)).await,
         Endpoint::FinishLogIn => outlined(second_step::finish(call, effects)).await,
         Endpoint::ReadFactors => outlined(factors::read(call, effects)).await,
         Endpoint::BeginTotp => outlined(factors::begin_totp(call, effects)).await,

@@ -44,6 +44,8 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
         },
         mailer: false,
         passkeys: false,
+        passwords: true,
+        password_min_length: accounts.passwords.min_length,
         second_factor: match accounts.required_factor {
             RequiredFactor::Nobody => "nobody",
             RequiredFactor::Admins => "admins",
@@ -76,6 +78,10 @@ struct Settings<'a> {
     mailer: bool,
     /// Whether users can sign in with passkeys.
     passkeys: bool,
+    /// Whether passwords can be changed and reset.
+    passwords: bool,
+    /// The minimum length of a new password, in characters.
+    password_min_length: usize,
     /// Who must have a second factor: `nobody`, `admins` or `everybody`.
     second_factor: &'static str,
 }

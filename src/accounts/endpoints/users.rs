@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::{
-    Call, listing,
+    Call, listing, passwords,
     second_step::{self, SignedUp},
 };
 use crate::{
@@ -68,10 +68,11 @@ pub(super) async fn set_up<E: Effects>(
     limiter::check(effects, SETUP, &call.request.client_group()).await?;
     let form = call.form(&["setupToken", "email", "password", "name"])?;
     let Some(token) = &call.cx.accounts.setup_token else { return Err(Rejection::NotFound.into()) };
-    let (email, password) = (form.email("email")?, form.password("password")?);
+    let (email, password) =
+        (form.email("email")?, call.cx.accounts.passwords.new_password(&form, "password")?);
     let name = form.name("name")?.map(str::to_owned);
     token.compare(form.text("setupToken")?).map_err(|_| Rejection::InvalidCredentials)?;
-    let new = new_user(effects, email, name, password)?;
+    let new = new_user(call, effects, email, name, password)?;
     let (id, stored_password) = (new.id.clone(), new.password.clone());
     let command = Command::SetUp(new);
     match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
@@ -93,6 +94,7 @@ pub(super) async fn log_in<E: Effects>(
     let email = form.email("email")?;
     let password = form.text("password")?;
     let account = check_password(call, effects, email, password).await?;
+    let account = passwords::with_present_cost(call, effects, account, password).await?;
     outlined(second_step::after_password(call, effects, account)).await
 }
 
@@ -120,7 +122,7 @@ pub(super) async fn check_password<E: Effects>(
         return Err(Fault::Internal.into());
     };
     let stored = account.as_ref().map(|account| account.password.as_str());
-    match (password::verify(password, stored), account) {
+    match (password::verify(password, stored, call.cx.accounts.passwords.cost), account) {
         (Some(_), Some(account)) if account.status.active => {
             // A client that knows the password is not guessing: its failed attempts no longer count.
             let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &account_and_address);
@@ -240,12 +242,13 @@ pub(super) async fn signed_in<E: Effects>(
 
 /// Returns a new user, not yet stored. Hashes the password here, in the Worker.
 pub(super) fn new_user<E: Effects>(
+    call: Call<'_>,
     effects: &E,
     email: String,
     name: Option<String>,
     password: &str,
 ) -> Result<NewUser, Fault> {
-    let password = password::hash(password, &effects.random()).ok_or(Fault::Internal)?;
+    let password = passwords::hash(call, effects, password)?;
     Ok(NewUser { id: effects.new_id("usr_"), email, name, password })
 }
 

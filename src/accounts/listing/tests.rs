@@ -92,7 +92,8 @@ fn finds_users_by_the_beginnings_of_their_words() {
 fn adds_the_words_of_users_from_before_the_index() {
     let store = Sqlite::empty();
     let migrations = Accounts::CLASS.migrations;
-    let before = migrations.len() - 1;
+    // The number of migrations before the index.
+    let before = 3;
     for migration in &migrations[..before] {
         migration(&store).expect("tables of before");
     }
@@ -102,7 +103,9 @@ fn adds_the_words_of_users_from_before_the_index() {
         );
         store.run(&insert, &[]).expect("a user");
     }
-    migrations[before](&store).expect("a migration");
+    for migration in &migrations[before..] {
+        migration(&store).expect("a migration");
+    }
     let mut alarms = 0;
     while Accounts::next_alarm(&store, NOW).expect("a time").is_some() {
         assert_eq!(Accounts::alarm(&store, NOW), Ok(Vec::new()));

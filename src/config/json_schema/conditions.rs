@@ -44,6 +44,7 @@ pub(super) fn conditions(table: &str) -> Vec<Value> {
                     "CREDENTIALS",
                     "PAGES",
                     "BRANDING",
+                    "PASSWORDS",
                 ]),
             ),
         ],

@@ -107,7 +107,7 @@ fn a_return_path_leads_to_the_account_but_not_to_a_step_before_it() {
 }
 
 #[test]
-fn reports_mistakes_in_pages_and_branding() {
+fn reports_mistakes_in_pages_branding_and_passwords() {
     let accounts = |name: &str, value: Value| json!({"SESSION": {"login": "accounts"}, name: value});
     for (changes, wanted) in [
         (accounts("PAGES", json!({})), "PAGES: expected a static assets binding ASSETS, found none"),
@@ -137,6 +137,19 @@ fn reports_mistakes_in_pages_and_branding() {
         (
             accounts("BRANDING", json!({"logo": "https://u@cdn.example/"})),
             "BRANDING.logo: expected an https URL",
+        ),
+        (
+            json!({"SESSION": {"login": "upstream"}, "PASSWORDS": {}}),
+            "PASSWORDS: requires SESSION.login = \"accounts\"",
+        ),
+        (
+            accounts("PASSWORDS", json!({"memory": 1024})),
+            "PASSWORDS.memory: expected a number from 19456 to 47104",
+        ),
+        (accounts("PASSWORDS", json!({"passes": 1})), "PASSWORDS.passes: expected a number from 2 to 10"),
+        (
+            accounts("PASSWORDS", json!({"min_length": 8})),
+            "PASSWORDS.min_length: expected a number from 12 to 64",
         ),
         (accounts("BRANDING", json!({"accent": "red"})), "BRANDING.accent: expected a colour like #1d4ed8"),
         (accounts("BRANDING", json!({"accent": "#12345"})), "BRANDING.accent: expected a colour"),

@@ -49,6 +49,8 @@ pub enum ForbiddenBy {
     SecondFactorMissing,
     /// The user has the maximum number of tokens.
     TokenLimit,
+    /// A disabled user cannot use a reset link.
+    UserDisabled,
 }
 
 /// The part of a token's scope that does not cover a request.
@@ -169,6 +171,7 @@ impl ForbiddenBy {
             Self::LastFactor => "last_factor",
             Self::SecondFactorMissing => "second_factor_missing",
             Self::TokenLimit => "token_limit",
+            Self::UserDisabled => "user_disabled",
         }
     }
 
@@ -186,6 +189,7 @@ impl ForbiddenBy {
                 "admins need a second factor here: the user has to enroll one before becoming an admin"
             }
             Self::TokenLimit => "token limit reached (100 live): revoke one first",
+            Self::UserDisabled => "this user is disabled and cannot sign in: enable the user first",
         }
     }
 }

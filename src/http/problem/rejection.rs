@@ -37,6 +37,10 @@ pub enum Rejection {
     SecondFactorEnrollmentRequired,
     /// The ticket was used, has expired, is unknown, or its user has changed.
     TicketUnusable,
+    /// The reset link was used, has expired, is unknown, or its user has changed.
+    ResetUnusable,
+    /// The new password is one of the most common ones; the member that has it.
+    PasswordTooCommon(&'static str),
     /// The text is not an invite token in form.
     InvalidToken,
     /// The invite is for another e-mail address, or the address already has an account.
@@ -162,6 +166,18 @@ impl Rejection {
                 410,
                 "ticket_unusable",
                 "this sign-in has expired, was finished or is no longer valid: sign in again",
+                None,
+            ),
+            Self::ResetUnusable => (
+                410,
+                "reset_unusable",
+                "this link was used, has expired or is unknown: ask for a new one",
+                None,
+            ),
+            Self::PasswordTooCommon(_) => (
+                400,
+                "password_too_common",
+                "many people use this password, so it is easy to guess: choose another one",
                 None,
             ),
             Self::InvalidToken => (400, "invalid_token", "invalid invite token: open the whole link", None),
@@ -293,6 +309,7 @@ impl Rejection {
         };
         let (field, detail) = match self {
             Self::InvalidBody(field, expected) => (Some(field), Some(expected)),
+            Self::PasswordTooCommon(field) => (Some(field), detail),
             _ => (None, detail),
         };
         Problem {

@@ -1,14 +1,19 @@
 //! The tables of a user's registry, and their migrations.
 
-use super::{backchannel, devices, ends, profile};
+use super::{backchannel, devices, ends, passwords, profile};
 use crate::{
     identity::ended,
     platform::store::{Migration, Store, StoreError, add_column, run_all},
 };
 
 /// The migrations, in order.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[|store| run_all(store, FIRST), add_authentication_time, add_place_and_logout_tokens, add_devices];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    |store| run_all(store, FIRST),
+    add_authentication_time,
+    add_place_and_logout_tokens,
+    add_devices,
+    passwords::add_password_version,
+];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS standing (

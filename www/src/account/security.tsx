@@ -4,9 +4,10 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import type { call, Problem as ProblemData } from "../api.ts";
 import type { PartProps } from "../pages/account.tsx";
 import { hasPasskeys, makePasskey } from "../passkeys.ts";
+import type { Settings } from "../settings.ts";
 import { TEXTS } from "../texts.ts";
 import { Act } from "../ui/act.tsx";
-import { type Field, Form, NEW_PASSWORD, PASSWORD } from "../ui/form.tsx";
+import { type Field, Form, newPassword, PASSWORD } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { Badge, When } from "../ui/show.tsx";
 import { callSignedIn } from "./list.tsx";
@@ -31,13 +32,13 @@ interface Factors {
 export function Security({ settings }: PartProps) {
   return (
     <>
-      {settings.passwords && <Password />}
+      {settings.passwords && <Password settings={settings} />}
       {settings.secondFactor && <SecondFactors passkeys={settings.passkeys} />}
     </>
   );
 }
 
-function Password() {
+function Password({ settings }: { settings: Settings }) {
   const [isChanged, setChanged] = useState(false);
   return (
     <article>
@@ -46,7 +47,7 @@ function Password() {
       <Form
         id="password"
         label={T.passwordSubmit}
-        fields={[CURRENT, NEW]}
+        fields={[CURRENT, newField(settings)]}
         concerns={{ invalid_credentials: "currentPassword" }}
         send={({ currentPassword, newPassword, revokeTokens }) =>
           callSignedIn("POST", "/auth/password", {
@@ -256,4 +257,9 @@ const CURRENT: Field = {
   label: LABELS.currentPassword,
 };
 
-const NEW: Field = { ...NEW_PASSWORD, name: "newPassword", as: "new", label: LABELS.newPassword };
+const newField = (settings: Settings): Field => ({
+  ...newPassword(settings),
+  name: "newPassword",
+  as: "new",
+  label: LABELS.newPassword,
+});

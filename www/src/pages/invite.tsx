@@ -6,7 +6,7 @@ import { type PageProps, start } from "../start.tsx";
 import { TEXTS } from "../texts.ts";
 import { enterOrEnroll } from "../ticket.ts";
 import { Act } from "../ui/act.tsx";
-import { EMAIL, Form, NAME, NEW_PASSWORD } from "../ui/form.tsx";
+import { EMAIL, Form, NAME, newPassword } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 import { useHash } from "../ui/show.tsx";
 
@@ -48,7 +48,7 @@ function Invite({ settings }: PageProps) {
           <Form
             id="redeem"
             label={T.submit}
-            fields={[EMAIL, NAME, NEW_PASSWORD]}
+            fields={[EMAIL, NAME, newPassword(settings)]}
             concerns={{ email_mismatch: "email" }}
             send={(json) => call("POST", `/invites/${encodeURIComponent(token)}/redeem`, { json })}
             done={enterOrEnroll}

@@ -1,8 +1,9 @@
 import { useState } from "preact/hooks";
 import { call } from "../api.ts";
+import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
 import { TEXTS } from "../texts.ts";
-import { EMAIL, type Field, Form, NEW_PASSWORD, PLAIN } from "../ui/form.tsx";
+import { EMAIL, type Field, Form, newPassword, PLAIN } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 import { useHash } from "../ui/show.tsx";
 
@@ -68,7 +69,7 @@ function Choose({ settings, token }: PageProps & { token: string }) {
       <Form
         id="choose"
         label={T.choose}
-        fields={[NEW]}
+        fields={[newField(settings)]}
         send={({ newPassword, revokeTokens }) =>
           call("POST", "/auth/reset/redeem", {
             json: { token, newPassword, revokeTokens: revokeTokens === "on" },
@@ -94,7 +95,7 @@ function Recover({ settings }: PageProps) {
       <Form
         id="recover"
         label={T.choose}
-        fields={[SETUP_TOKEN, EMAIL, NEW]}
+        fields={[SETUP_TOKEN, EMAIL, newField(settings)]}
         send={(json) => call("POST", "/auth/recover", { json })}
         done={() => setDone(true)}
         focus
@@ -125,12 +126,12 @@ function ToSignIn() {
   );
 }
 
-const NEW: Field = {
-  ...NEW_PASSWORD,
+const newField = (settings: Settings): Field => ({
+  ...newPassword(settings),
   name: "newPassword",
   as: "password",
   label: LABELS.newPassword,
-};
+});
 
 const SETUP_TOKEN: Field = {
   name: "setupToken",

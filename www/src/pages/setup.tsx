@@ -1,8 +1,9 @@
 import { type Answer, call } from "../api.ts";
+import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
 import { TEXTS } from "../texts.ts";
 import { enterOrEnroll } from "../ticket.ts";
-import { EMAIL, type Field, Form, NAME, NEW_PASSWORD, PLAIN, type Values } from "../ui/form.tsx";
+import { EMAIL, type Field, Form, NAME, newPassword, PLAIN, type Values } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 
 const { setup: T, fields: LABELS } = TEXTS;
@@ -14,7 +15,7 @@ function SetUp({ settings }: PageProps) {
       <Form
         id="setup"
         label={T.submit}
-        fields={FIELDS}
+        fields={fields(settings)}
         send={send}
         done={enterOrEnroll}
         leaves
@@ -41,7 +42,7 @@ async function send(json: Values): Promise<Answer<unknown>> {
   return isWrong ? { ...answer, problem: wrong } : answer;
 }
 
-const FIELDS: Field[] = [
+const fields = (settings: Settings): Field[] => [
   {
     name: "setupToken",
     as: "token",
@@ -52,7 +53,7 @@ const FIELDS: Field[] = [
   },
   EMAIL,
   NAME,
-  NEW_PASSWORD,
+  newPassword(settings),
 ];
 
 start(SetUp);

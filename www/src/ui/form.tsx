@@ -8,6 +8,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Answer, Problem as ProblemData } from "../api.ts";
+import type { Settings } from "../settings.ts";
 import { TEXTS } from "../texts.ts";
 import { Problem } from "./problem.tsx";
 
@@ -195,11 +196,13 @@ export const PASSWORD: Field = {
   required: true,
 };
 
-export const NEW_PASSWORD: Field = {
-  ...PASSWORD,
-  autocomplete: "new-password",
-  hint: LABELS.passwordHint,
-};
+export function newPassword({ passwordMinLength }: Settings): Field {
+  return {
+    ...PASSWORD,
+    autocomplete: "new-password",
+    hint: LABELS.passwordHint(passwordMinLength),
+  };
+}
 
 export const NAME: Field = { name: "name", label: LABELS.nameOptional, autocomplete: "name" };
 

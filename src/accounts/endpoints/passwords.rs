@@ -1,0 +1,244 @@
+//! `/api/auth/password`, `/api/auth/reset/redeem`, `/api/auth/recover` and `/api/users/{id}/reset`: new passwords.
+//!
+//! Attempts are counted before anything is compared: by the client's address, and by the account, which a link's selector
+//! stands for. A new password ends all sessions of its user, except the one in which the user changed it.
+
+use serde::Serialize;
+
+use super::{
+    Call,
+    users::{self, write},
+};
+use crate::{
+    accounts::{
+        self, Account, Accounts, Command, Write, login,
+        passwords::{
+            LIFETIME, LinkProof, NewLink, NewPassword, PREFIX, PasswordChanged, PasswordCommand,
+            PasswordReply, PasswordWrite, Rehash,
+        },
+    },
+    crypto::password,
+    guards::limiter,
+    http::{
+        form::Form,
+        origin::Origin,
+        problem::{Fault, ForbiddenBy, RateLimit, Rejection},
+        reply::{EarlyResponse, Reply},
+    },
+    identity::call::{EndpointResponse, json},
+    platform::effects::Effects,
+    sessions::registry::{self, Sessions},
+    tokens::{self, Hash, TokenCache, Tokens},
+};
+
+/// Changes the password of the caller, who gives the current one. The caller's session stays.
+pub(super) async fn change<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
+    let principal = call.principal()?;
+    let (Some(user), Some(_)) = (principal.user_id(), principal.session_id()) else {
+        return Err(Rejection::ForbiddenHumanOnly.into());
+    };
+    users::count_by_address(call, effects).await?;
+    let form = call.form(&["currentPassword", "newPassword", "revokeTokens"])?;
+    let current = form.text("currentPassword")?;
+    let offered = Offered::read(call, &form)?;
+    let found = users::find(effects, user.to_owned()).await?.ok_or(Rejection::InvalidCredentials)?;
+    let account = users::check_password(call, effects, found.email, current).await?;
+    if account.id != user {
+        return Err(Rejection::InvalidCredentials.into());
+    }
+    let new = offered.hashed(call, effects)?;
+    effects.survive_disconnect();
+    let change = Write::Password(PasswordWrite::Change { compared: account.password, new });
+    match write(call, effects, change).await? {
+        accounts::Reply::Password(PasswordReply::Changed(changed)) => finish(call, effects, changed).await,
+        // It was changed after it was compared.
+        accounts::Reply::Password(PasswordReply::Wrong) => Err(Rejection::InvalidCredentials.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Makes a link with which a user chooses a new password, for an admin who hands it over.
+pub(super) async fn make_link<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
+    // A token must not give the access to an account that outlives it.
+    call.principal()?.session_id().ok_or(Rejection::ForbiddenHumanOnly)?;
+    let user = call.segment_before("reset").ok_or(Rejection::NotFound)?;
+    let (token, link) = new_link(call, effects)?;
+    let expires_at = link.expires_at;
+    match write(call, effects, Write::Password(PasswordWrite::MakeLink(user.clone(), link))).await? {
+        accounts::Reply::Password(PasswordReply::Made) => {
+            let url = url(call, &token);
+            let made = json(201, &MadeLink { token: &token, url, expires_at: expires_at.to_string() });
+            Ok(EndpointResponse::from(made).with_detail(user))
+        }
+        accounts::Reply::Password(PasswordReply::NotFound) => Err(Rejection::NotFound.into()),
+        accounts::Reply::Password(PasswordReply::Disabled) => {
+            Err(Rejection::ForbiddenPolicy(ForbiddenBy::UserDisabled).into())
+        }
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Replaces a password with a reset link. The user signs in afterwards, with the second factor if there is one.
+pub(super) async fn use_link<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
+    limiter::check(effects, LINK_BY_ADDRESS, &call.request.client_group()).await?;
+    let form = call.form(&["token", "newPassword", "revokeTokens"])?;
+    let proof = LinkProof::of(form.text("token")?).ok_or(Rejection::ResetUnusable)?;
+    let offered = Offered::read(call, &form)?;
+    limiter::check(effects, LINK_BY_ACCOUNT, &proof.selector).await?;
+    // A client without a usable link does not make the Worker hash a password.
+    let check = PasswordCommand::CheckLink(proof.clone());
+    if ask(effects, check).await? != PasswordReply::Usable {
+        return Err(Rejection::ResetUnusable.into());
+    }
+    let new = offered.hashed(call, effects)?;
+    effects.survive_disconnect();
+    match ask(effects, PasswordCommand::UseLink(proof, new)).await? {
+        PasswordReply::Changed(changed) => finish(call, effects, changed).await,
+        PasswordReply::Unusable => Err(Rejection::ResetUnusable.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Replaces the password of an admin, for a client with the setup token. Also removes the admin's second factors.
+pub(super) async fn recover<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
+    limiter::check(effects, RECOVER, &call.request.client_group()).await?;
+    let form = call.form(&["setupToken", "email", "newPassword", "revokeTokens"])?;
+    let Some(token) = &call.cx.accounts.setup_token else { return Err(Rejection::NotFound.into()) };
+    let email = form.email("email")?;
+    let offered = Offered::read(call, &form)?;
+    token.compare(form.text("setupToken")?).map_err(|_| Rejection::InvalidCredentials)?;
+    let new = offered.hashed(call, effects)?;
+    effects.survive_disconnect();
+    match ask(effects, PasswordCommand::Recover(email, new)).await? {
+        PasswordReply::Changed(changed) => finish(call, effects, changed).await,
+        // The client has the operator's secret, so it may know.
+        PasswordReply::NotFound => {
+            Err(Rejection::InvalidBody("email", "expected the address of an active admin").into())
+        }
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Hashes a password, with the present cost.
+pub(super) fn hash<E: Effects>(call: Call<'_>, effects: &E, password: &str) -> Result<String, Fault> {
+    let cost = call.cx.accounts.passwords.cost;
+    password::hash(password, &effects.random(), cost).ok_or(Fault::Internal)
+}
+
+/// Hashes the right password of an account again, if its stored hash costs less than a new one does.
+pub(super) async fn with_present_cost<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    account: Account,
+    password: &str,
+) -> Result<Account, EarlyResponse> {
+    if !password::is_cheaper(&account.password, call.cx.accounts.passwords.cost) {
+        return Ok(account);
+    }
+    let rehash = Rehash {
+        user: account.id.clone(),
+        compared: account.password,
+        version: account.status.version,
+        stored: hash(call, effects, password)?,
+    };
+    match ask(effects, PasswordCommand::Rehash(rehash)).await? {
+        PasswordReply::Stored(Some(password)) => Ok(Account { password, ..account }),
+        // The user has changed since the password was compared.
+        PasswordReply::Stored(None) => Err(Rejection::InvalidCredentials.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// A new password that a client offers, and whether the user's tokens are to be revoked.
+struct Offered<'a> {
+    password: &'a str,
+    revoke_tokens: bool,
+}
+
+impl<'a> Offered<'a> {
+    fn read(call: Call<'_>, form: &'a Form) -> Result<Self, Rejection> {
+        let revoke_tokens = form.flag("revokeTokens")?.unwrap_or(false);
+        let password = call.cx.accounts.passwords.new_password(form, "newPassword")?;
+        Ok(Self { password, revoke_tokens })
+    }
+
+    fn hashed<E: Effects>(&self, call: Call<'_>, effects: &E) -> Result<NewPassword, Fault> {
+        Ok(NewPassword { stored: hash(call, effects, self.password)?, revoke_tokens: self.revoke_tokens })
+    }
+}
+
+/// Tells everyone concerned of a new password: sessions, tokens, `Accounts`. If this is interrupted, an alarm of `Accounts`
+/// repeats it.
+async fn finish<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    changed: PasswordChanged,
+) -> Result<EndpointResponse, EarlyResponse> {
+    let PasswordChanged { user, change, tokens, .. } = changed;
+    let version = change.version;
+    let command = registry::Command::PasswordChanged(change);
+    let registry::Reply::Done(ended) = effects.call_object::<Sessions>(&user, &command).await? else {
+        return Err(Fault::Internal.into());
+    };
+    login::notify_ended_sessions(call.cx.login, effects, &user).await?;
+    let revoked = tokens.len();
+    for (hash, token) in tokens {
+        let hash = Hash(hash);
+        let revoke = tokens::Command::Revoke(hash.0.clone(), token);
+        effects.call_object::<Tokens>(hash.object(), &revoke).await?;
+        effects.memory().of::<TokenCache>().0.forget(&hash.0);
+    }
+    ask(effects, PasswordCommand::Delivered(user.clone(), version)).await?;
+    let detail = format!("{user} sessions={ended} tokens={revoked}");
+    let reply = Reply { status: 204, ..Reply::default() };
+    Ok(EndpointResponse { reply, cookies: None, proved: Some(user), detail: Some(detail) })
+}
+
+/// Returns the token of a new link, and what is stored of it.
+fn new_link<E: Effects>(call: Call<'_>, effects: &E) -> Result<(String, NewLink), Fault> {
+    let token = effects.new_id(PREFIX);
+    let proof = LinkProof::of(&token).ok_or(Fault::Internal)?;
+    Ok((token, NewLink { proof, expires_at: call.meta.now.plus(LIFETIME) }))
+}
+
+/// Returns the URL of a link. The token is in the fragment, which browsers do not send.
+fn url(call: Call<'_>, token: &str) -> String {
+    let site = call.cx.login.site;
+    let origin = site.canonical_origin().map_or("", Origin::as_str);
+    match call.cx.accounts.pages {
+        Some(pages) => format!("{origin}{}#reset={token}", pages.path("reset")),
+        None => format!("{origin}{}#reset={token}", site.return_path.login),
+    }
+}
+
+/// Sends a command about passwords.
+async fn ask<E: Effects>(effects: &E, command: PasswordCommand) -> Result<PasswordReply, Fault> {
+    match effects.call_object::<Accounts>(accounts::NAME, &Command::Password(command)).await? {
+        accounts::Reply::Password(reply) => Ok(reply),
+        _ => Err(Fault::Internal),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MadeLink<'a> {
+    token: &'a str,
+    url: String,
+    expires_at: String,
+}
+
+const LINK_BY_ADDRESS: RateLimit = RateLimit { name: "reset-address", limit: 50, period: 300 };
+const LINK_BY_ACCOUNT: RateLimit = RateLimit { name: "reset-account", limit: 20, period: 900 };
+const RECOVER: RateLimit = RateLimit { name: "recover", limit: 10, period: 900 };

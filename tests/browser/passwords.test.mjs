@@ -1,0 +1,99 @@
+// Changing a password, and choosing a new one with a reset link, on the pages of Vestibule.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { trackSecret } from "../support/tokens.mjs";
+import { PAGES } from "../support/worker.mjs";
+import { ADA, BOB, openSite, serve } from "./support.mjs";
+
+const NEW = "a quite different phrase";
+const startUpstream = () =>
+  serve((_request, response) => {
+    response.setHeader("content-type", "text/html").end("<title>App</title><h1>The app</h1>");
+  });
+
+let site;
+before(async () => {
+  const variables = { ROUTES: [], RATE_LIMITS: [] };
+  site = await openSite({ startUpstream, variables, bindings: { assets: PAGES } });
+});
+after(() => site.stop());
+
+const url = (path) => `${site.origin}/_vestibule/${path}`;
+
+async function signIn({ page }, user, path = "/_vestibule/account") {
+  await page.goto(url(`sign-in?next=${encodeURIComponent(path)}`));
+  await submit(page, "login", user);
+  await page.waitForURL(`${site.origin}${path}`);
+}
+
+// Fills in and submits a form.
+async function submit(page, form, values) {
+  for (const [name, value] of Object.entries(values)) {
+    const field = page.getByTestId(`${form}-${name}`);
+    if (await field.count()) await field.fill(value);
+  }
+  await page.getByTestId(`${form}-submit`).click();
+}
+
+test("a user changes the password, stays signed in here, and is signed out elsewhere", async (t) => {
+  const [here, elsewhere] = [await site.visit(t), await site.visit(t)];
+  await signIn(here, BOB);
+  await signIn(elsewhere, BOB);
+  const { page } = here;
+  await page.getByTestId("tab-security").click();
+  await submit(page, "password", { current: "not the right one", new: NEW });
+  await page.getByTestId("password-error").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.name), "currentPassword");
+  await submit(page, "password", { current: BOB.password, new: "Password1234!" });
+  await page.getByTestId("password-new-error").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.name), "newPassword");
+  await submit(page, "password", { current: BOB.password, new: NEW });
+  await page.getByTestId("password-said").filter({ hasText: "Password changed" }).waitFor();
+  await page.reload();
+  await page.getByTestId("tab-security").waitFor();
+
+  await elsewhere.page.goto(`${site.origin}/deep/link`);
+  await elsewhere.page.waitForURL(url("sign-in?next=%2Fdeep%2Flink"));
+  await submit(elsewhere.page, "login", BOB);
+  await elsewhere.page.getByTestId("login-error").waitFor();
+  await submit(elsewhere.page, "login", { ...BOB, password: NEW });
+  await elsewhere.page.waitForURL(`${site.origin}/deep/link`);
+});
+
+test("an admin makes a reset link, with which the user chooses a password once", async (t) => {
+  const [admin, user, late] = [await site.visit(t), await site.visit(t), await site.visit(t)];
+  await signIn(admin, ADA);
+  await admin.page.getByTestId("tab-users").click();
+  const row = admin.page.getByTestId("user").filter({ hasText: BOB.email });
+  await row.getByTestId("user-reset").click();
+  const link = await admin.page.getByTestId("reset-link").inputValue();
+  assert.ok(link.startsWith(url("reset#reset=mkr_")), link);
+  trackSecret(link.split("=")[1]);
+
+  await user.page.goto(link);
+  await submit(user.page, "choose", { password: "short" });
+  await user.page.getByTestId("choose-password-error").waitFor();
+  await submit(user.page, "choose", { password: `${NEW} again` });
+  await user.page.getByTestId("reset-changed").waitFor();
+  await user.page.getByTestId("login-link").click();
+  await submit(user.page, "login", { ...BOB, password: `${NEW} again` });
+  await user.page.waitForURL(`${site.origin}/`);
+
+  await late.page.goto(link);
+  await submit(late.page, "choose", { password: `${NEW} too late` });
+  await late.page.getByTestId("choose-error").filter({ hasText: "no longer be used" }).waitFor();
+});
+
+test("who forgot the password is told to ask an admin, and the last admin uses the setup token", async (t) => {
+  const { page } = await site.visit(t);
+  await page.goto(url("sign-in"));
+  await page.getByTestId("reset-link").click();
+  await page.getByTestId("reset-ask-admin").waitFor();
+  await page.getByRole("link", { name: "Use the setup token" }).click();
+  await submit(page, "recover", { token: site.setupToken, email: ADA.email, password: NEW });
+  await page.getByTestId("reset-changed").waitFor();
+  await page.getByTestId("login-link").click();
+  await submit(page, "login", { ...ADA, password: NEW });
+  await page.waitForURL(`${site.origin}/`);
+});
