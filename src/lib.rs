@@ -35,7 +35,7 @@ pub mod base;
 pub mod checkouts;
 pub mod config;
 pub mod crypto;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod edge;
 pub mod gateway;
 pub mod guards;

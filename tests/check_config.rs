@@ -19,7 +19,8 @@ fn check(agent_tokens: &str) -> Output {
         "bindings": ["ACCOUNTS", "LIMITER", "SESSIONS", "TOKENS"],
         "secrets": { "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA", "AGENT_TOKENS": agent_tokens },
     });
-    let mut child = Command::new(env!("CARGO_BIN_EXE_check-config"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tools"))
+        .arg("check-config")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -28,7 +28,8 @@ fn explain(method: &str, path: &str, headers: &Value) -> String {
         "headers": headers,
         "now": 1_800_000_000,
     });
-    let mut child = Command::new(env!("CARGO_BIN_EXE_explain"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tools"))
+        .arg("explain")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

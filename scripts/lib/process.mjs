@@ -11,15 +11,10 @@ import { readdirSync, readFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { Failure } from "../../packages/vestibule/cli/failure.mjs";
 import { root, toolEnvironment } from "./project.mjs";
 
-/** An error that the user can act on. It is printed as a message, without a stack trace. */
-export class Failure extends Error {
-  constructor(message, code = 1) {
-    super(message);
-    this.code = code;
-  }
-}
+export { Failure } from "../../packages/vestibule/cli/failure.mjs";
 
 /**
  * Runs the body of a script, then exits: with the number that the body returns or 0, with the code of a failure, or

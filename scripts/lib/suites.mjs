@@ -142,6 +142,22 @@ export const SUITES = [
     count: countNode,
   },
   {
+    name: "package-build",
+    about: "build of the npm packages",
+    command: node(inProject("scripts/package.mjs")),
+    setUp: ["npm", "rust", "tools"],
+    after: ["build"],
+    count: countExit,
+  },
+  {
+    name: "package",
+    about: "tests of the npm packages, without Rust",
+    command: nodeTests("tests/package/*.test.mjs"),
+    setUp: ["npm"],
+    after: ["package-build"],
+    count: countNode,
+  },
+  {
     name: "openapi",
     about: "the Worker against docs/openapi.yaml",
     command: nodeTests("tests/openapi/*.test.mjs"),

@@ -3,8 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+import {
+  excerpt,
+  partsOf,
+  positionInDevVars,
+  positionOf,
+} from "../../packages/vestibule/cli/positions.mjs";
 import { withPosition } from "../lib/configuration.mjs";
-import { excerpt, partsOf, positionInDevVars, positionOf } from "../lib/positions.mjs";
 
 const TOML = `name = "app"
 

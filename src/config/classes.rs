@@ -34,5 +34,5 @@ macro_rules! list {
 
 with_object_classes!(list);
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub(crate) use with_object_classes;

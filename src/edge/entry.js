@@ -6,12 +6,16 @@ import module from "./index_bg.wasm";
 
 edge.initSync({ module });
 
-/** Number of the module's current instance. A new instance does not know the futures of the one before. */
-let instance = 0;
-let recovered;
+/** `instance` is the number of the module's current instance, which does not know the futures of the one before. */
+let [instance, recovered, hook] = [0];
+export const installedHook = () => hook;
 
 // A plain object, because workerd would create an instance of a class for each request.
 export default {
+  withHooks(hooks) {
+    hook = hooks.decide;
+    return this;
+  },
   fetch: (...args) => guarded(edge.fetch, args, respondToFailure),
   scheduled: (...args) => guarded(edge.scheduled, args),
 };
@@ -40,11 +44,7 @@ export const wait = (promise, id, milliseconds, caller = instance) =>
     const settled = (outcome, value) => {
       clearTimeout(timer);
       if (caller !== instance) return reject(new Error("the instance of the module has stopped"));
-      try {
-        resolve(edge.resume(id, outcome, value));
-      } catch (error) {
-        reject(recover(error));
-      }
+      guarded(() => resolve(edge.resume(id, outcome, value)), [], reject);
     };
     const timer = milliseconds < Infinity && setTimeout(settled, milliseconds, 2);
     Promise.resolve(promise).then(settled.bind(null, 0), settled.bind(null, 1));
@@ -65,8 +65,8 @@ function guarded(step, args, onError = (error) => Promise.reject(error)) {
 function recover(error) {
   if (error === recovered) return error;
   recovered = error;
-  const isLogged = error?.name === "StoreError";
-  if (!isLogged) console.error("internal:", error instanceof Error ? error.stack : error);
+  if (error?.name !== "StoreError")
+    console.error("internal:", error instanceof Error ? error.stack : error);
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
     edge.__wbg_reset_state();
     instance += 1;
@@ -74,7 +74,7 @@ function recover(error) {
   return error;
 }
 
-const respondToFailure = (_, ...args) => guarded(edge.internal_error, args, staticResponse);
-const staticResponse = () => new Response(INTERNAL_ERROR, { status: 500, headers: HEADERS });
-const HEADERS = { "content-type": "application/problem+json", "cache-control": "no-store" };
+const respondToFailure = (_, ...args) =>
+  guarded(edge.internal_error, args, () => new Response(INTERNAL_ERROR, { status: 500, headers }));
+const headers = { "content-type": "application/problem+json", "cache-control": "no-store" };
 const INTERNAL_ERROR = `{"type":"urn:vestibule:errors#internal","title":"internal error: try again later","status":500,"error":"internal"}`;

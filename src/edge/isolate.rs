@@ -9,7 +9,7 @@ use js_sys::{Array, JSON, Object, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Env, console_error};
 
-use super::{request_id::RequestIds, sys};
+use super::{hooks::JavaScriptHook, request_id::RequestIds, sys};
 use crate::{
     base::encoding,
     config::{Bindings, Config, read_variables},
@@ -51,6 +51,9 @@ pub(super) fn isolate(env: &Env) -> Rc<Isolate> {
 
 fn configure(env: &Env) -> Isolate {
     sys::log_panic_locations();
+    if let Some(decide) = sys::installed_hook() {
+        install(JavaScriptHook(decide));
+    }
     let mut is_development = false;
     let parsed = read_variables(&variables(env))
         .map_err(|_| vec!["the variables are not JSON".to_owned()])

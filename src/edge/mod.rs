@@ -6,6 +6,7 @@
 //! | `entry.js` | the Worker's entry point: startup, recovery after a trap, handlers and classes |
 //! | `headers.js`, [`headers`] | headers as one serialized string in each direction |
 //! | [`pending`] | runs the future of each request |
+//! | [`hooks`] | hooks in JavaScript |
 //! | [`isolate`], [`request_id`] | the state of an isolate: configuration, memory; request ids |
 //! | [`request`] | a request, from the platform's call to its response; a scheduled event of a Cron Trigger |
 //! | [`effects`] | the core's `Effects` |
@@ -24,6 +25,7 @@ mod chunks;
 mod deliveries;
 mod effects;
 mod headers;
+mod hooks;
 mod isolate;
 mod kv;
 pub mod objects;

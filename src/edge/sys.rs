@@ -1,6 +1,6 @@
 //! JavaScript APIs that the crates lack, each with the reason why it is here.
 
-use js_sys::{Array, Iterator, Uint8Array};
+use js_sys::{Array, Function, Iterator, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use web_sys::{Request, RequestInit, Response};
 use worker::Env;
@@ -11,6 +11,10 @@ extern "C" {
     /// futures of `js_sys` cost twice as much, leak if a promise never settles, and hide a trap from
     /// `entry.js`.
     pub(super) fn wait(promise: &JsValue, id: u32, milliseconds: f64) -> JsValue;
+
+    /// Returns the function of the Worker's own code that decides about each request.
+    #[wasm_bindgen(js_name = installedHook)]
+    pub(super) fn installed_hook() -> Option<Function>;
 }
 
 /// Headers as one text. With `web_sys`, each header costs a call.

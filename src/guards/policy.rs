@@ -162,6 +162,9 @@ impl Act<'_> {
 }
 
 impl Decision {
+    /// A decision that cannot be sent. The request is forbidden as `invalid_hook`.
+    pub const INVALID: Self = Self::Fail { status: 0, body: String::new() };
+
     /// Parses an answer of the external policy. Returns the decision, and the seconds for which it may be reused.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ impl Hooks for CustomPolicy {
 const PAYING: &[&str] = &["usr_pays"];
 
 /// Runs when the module starts, before the first request.
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod start {
     use wasm_bindgen::prelude::wasm_bindgen;
 

@@ -5,7 +5,7 @@
 //! "now": seconds}`. The decisions use the same code as the Worker. There are no stores here: the program assumes that
 //! sessions and tokens are live, that no limit is reached, and that features are on.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use serde_json::{Value, json};
 use vestibule::{
@@ -33,13 +33,11 @@ use vestibule::{
     sessions::cookies,
 };
 
-use self::input::Given;
+use super::input::{self, Given};
 
-#[path = "support/input.rs"]
-mod input;
-
-fn main() -> ExitCode {
-    match explain() {
+/// Runs the program on this input.
+pub(super) fn main(input: &str) -> ExitCode {
+    match explain(input) {
         Ok(text) => {
             println!("{text}");
             ExitCode::SUCCESS
@@ -53,10 +51,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn explain() -> Result<String, Vec<String>> {
+fn explain(input: &str) -> Result<String, Vec<String>> {
     let failed = |error: &dyn ToString| vec![error.to_string()];
-    let input = io::read_to_string(io::stdin()).map_err(|error| failed(&error))?;
-    let input: Value = serde_json::from_str(&input).map_err(|error| failed(&error))?;
+    let input: Value = serde_json::from_str(input).map_err(|error| failed(&error))?;
     let Given { all, bindings, secrets_are_known } = input::given(&input).map_err(|error| vec![error])?;
     let config = Config::parse(&all, &bindings)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;

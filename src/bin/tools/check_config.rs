@@ -6,18 +6,16 @@
 //! and each mistake is one line on standard error. With a mistake, the exit code is 1. Otherwise it is 0, and standard
 //! output has one line as summary. Without secrets, placeholders are checked instead, and the summary says so.
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 use vestibule::config::{CLASSES, Config, ConfigError, schema};
 
-use self::input::Given;
+use super::input::{self, Given};
 
-#[path = "support/input.rs"]
-mod input;
-
-fn main() -> ExitCode {
-    match check() {
+/// Runs the program on this input.
+pub(super) fn main(input: &str) -> ExitCode {
+    match check(input) {
         Ok(Checked { summary, warnings }) => {
             for warning in &warnings {
                 eprintln!("warning: {warning}");
@@ -61,9 +59,8 @@ struct Checked {
 }
 
 /// Checks the configuration on standard input. Returns its mistakes as the error.
-fn check() -> Result<Checked, Vec<String>> {
-    let input = io::read_to_string(io::stdin()).map_err(|error| vec![error.to_string()])?;
-    let input: Value = serde_json::from_str(&input).map_err(|error| vec![error.to_string()])?;
+fn check(input: &str) -> Result<Checked, Vec<String>> {
+    let input: Value = serde_json::from_str(input).map_err(|error| vec![error.to_string()])?;
     let empty = Map::new();
     let vars = input.get("vars").and_then(Value::as_object).unwrap_or(&empty);
     let mut mistakes: Vec<String> = schema::SECRETS

@@ -5,20 +5,21 @@
 
 import { readFileSync, statSync } from "node:fs";
 import { relative } from "node:path";
-import { experimental_readRawConfig, unstable_getVarsForDev, unstable_readConfig } from "wrangler";
 import { excerpt } from "./positions.mjs";
 
 const { config: path, env, dev } = JSON.parse(process.argv[2]);
+const wrangler = await import("wrangler").catch(() => undefined);
 process.send(result());
 process.disconnect();
 
 function result() {
+  if (!wrangler) return { error: "wrangler is missing: run npm install --save-dev wrangler" };
   const file = nameOf(path);
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat?.isFile()) return { error: `${file}: no such file` };
   try {
-    const config = unstable_readConfig({ config: path, env });
-    const { rawConfig } = experimental_readRawConfig({ config: path });
+    const config = wrangler.unstable_readConfig({ config: path, env });
+    const { rawConfig } = wrangler.experimental_readRawConfig({ config: path });
     // wrangler only warns, and uses the top-level settings.
     if (env && !rawConfig.env?.[env]) return { error: `${file}: no environment "${env}"` };
     return read(config, rawConfig);
@@ -68,7 +69,14 @@ function read(config, rawConfig) {
 }
 
 function devVars(config) {
-  const all = unstable_getVarsForDev(path, undefined, config.vars, env, true, config.secrets);
+  const all = wrangler.unstable_getVarsForDev(
+    path,
+    undefined,
+    config.vars,
+    env,
+    true,
+    config.secrets,
+  );
   // wrangler marks every value of `.dev.vars` as a secret.
   return Object.fromEntries(
     Object.entries(all)

@@ -1,0 +1,81 @@
+/** Explains how a request would be decided: the arguments are those of `vestibule explain`. */
+
+import { parseArgs } from "node:util";
+import { publicOrigins } from "./configuration.mjs";
+import { Failure } from "./failure.mjs";
+
+const USAGE =
+  'METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--env NAME] [--config FILE] [--dev] [--json]';
+
+/** The headers that a browser sends when it opens a page. */
+const NAVIGATION = [
+  ["Sec-Fetch-Mode", "navigate"],
+  ["Sec-Fetch-Dest", "document"],
+  ["Accept", "text/html"],
+];
+
+/**
+ * Prints the explanation.
+ *
+ * - A URL that is only a path belongs to the first of PUBLIC_ORIGINS.
+ * - `--as` is `nobody`, `user`, `admin`, `agent` or the prefix of a token.
+ * - `--navigate` adds the headers of a browser that opens a page.
+ * - `--dev` reads `.dev.vars`, too.
+ *
+ * @param {string[]} args
+ * @param {object} context
+ * @param {string} context.command how the command is called, for its usage
+ * @param {(options: object) => Promise<import("./configuration.mjs").Configuration>} context.read
+ * @param {(program: string, input: string) => Promise<{ code: number, output: string }>} context.runTool
+ */
+export async function explain(args, { command, read, runTool }) {
+  const { method, url, headers, env, config, dev, ...options } = readArguments(args, command);
+  const configuration = await read({ env, config, dev });
+  const input = {
+    ...configuration,
+    method,
+    url: url.startsWith("/") ? firstOrigin(configuration.vars) + url : url,
+    headers,
+    as: options.as,
+    json: options.json,
+    now: Math.floor(Date.now() / 1_000),
+  };
+  const { code, output } = await runTool("explain", JSON.stringify(input));
+  (code === 0 ? process.stdout : process.stderr).write(output);
+  return code;
+}
+
+function readArguments(args, command) {
+  const options = {
+    header: { type: "string", short: "H", multiple: true, default: [] },
+    as: { type: "string", default: "nobody" },
+    navigate: { type: "boolean", default: false },
+    env: { type: "string", short: "e" },
+    config: { type: "string", short: "c" },
+    dev: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+  };
+  try {
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+    const [method, url, ...rest] = positionals;
+    if (!url || rest.length > 0) throw new RangeError("expected a method and a URL");
+    const headers = values.header.map(parseHeader);
+    if (values.navigate) headers.push(...NAVIGATION);
+    return { ...values, method, url, headers };
+  } catch (error) {
+    throw new Failure(`${error.message}\nusage: ${command} ${USAGE}`, 2);
+  }
+}
+
+/** Parses a header in curl's format. */
+function parseHeader(text) {
+  const at = text.indexOf(":");
+  if (at < 1) throw new RangeError(`-H ${text}: expected "Name: value"`);
+  return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
+}
+
+function firstOrigin(vars) {
+  const [first] = publicOrigins(vars);
+  if (first) return first;
+  throw new Failure("PUBLIC_ORIGINS has no origin: give a URL with scheme and host", 2);
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env node
+/** The command line: `vestibule init | dev | check | explain | keys | audit-verify | deploy`. Needs no Rust. */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { auditVerify } from "./audit-verify.mjs";
+import {
+  checkConfiguration,
+  checkOptions,
+  configurationOptions,
+  readConfiguration,
+  unlistedOriginWarning,
+} from "./configuration.mjs";
+import { explain } from "./explain.mjs";
+import { Failure } from "./failure.mjs";
+import { freshDevVars, init } from "./init.mjs";
+import { runTool } from "./tools.mjs";
+
+const USAGE = `usage: vestibule COMMAND
+
+  init [FOLDER]   writes a Worker that puts Vestibule before your application
+                  --upstream URL      where the application runs (default http://localhost:5173)
+                  --login WHO         who signs users in: accounts (default), upstream or token
+                  --toml              writes wrangler.toml instead of wrangler.jsonc
+  dev             checks the configuration, then runs the Worker locally: options of wrangler dev
+  check           reports every mistake in the configuration
+                  --dev               includes .dev.vars and its secrets
+                  --env NAME, --config FILE
+  explain         says how a request would be decided, and why
+                  METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--dev] [--json]
+  keys            prints new random secrets, in the format of .dev.vars
+  audit-verify    verifies the audit trail of a deployment
+                  URL [--days N] [--endpoints /api]
+  deploy          checks the configuration, then deploys: options of wrangler deploy`;
+
+const COMMANDS = {
+  init: (args) => init(args),
+  dev,
+  check,
+  explain: (args) =>
+    explain(args, { command: "vestibule explain", read: readConfiguration, runTool }),
+  keys: () => console.log(freshDevVars().trim()),
+  "audit-verify": (args) => auditVerify(args, { command: "vestibule audit-verify" }),
+  deploy,
+};
+
+try {
+  const [name, ...args] = process.argv.slice(2);
+  if (name === "--help" || name === "-h" || name === "help") console.log(USAGE);
+  else {
+    const command = Object.hasOwn(COMMANDS, name ?? "") ? COMMANDS[name] : undefined;
+    if (!command) {
+      throw new Failure(name ? `unknown command ${name}\n\n${USAGE}` : USAGE, 2);
+    }
+    process.exitCode = (await command(args)) ?? 0;
+  }
+} catch (error) {
+  if (!(error instanceof Failure)) throw error;
+  console.error(error.message);
+  process.exitCode = error.code;
+}
+
+async function check(args) {
+  const options = checkOptions(args);
+  const configuration = await readConfiguration(options);
+  await checkConfiguration(configuration, runTool);
+  if (options.dev) warnAboutOrigin(configuration.vars, PORT);
+}
+
+/** Runs `wrangler dev`. The site is http://localhost:8787 unless `--port` says otherwise. */
+async function dev(args) {
+  const { config, env } = configurationOptions(args);
+  const { port = PORT } = parseArgs({
+    args,
+    options: { port: { type: "string" } },
+    strict: false,
+  }).values;
+  const configuration = await readConfiguration({ config, env, dev: true });
+  await checkConfiguration(configuration, runTool);
+  warnAboutOrigin(configuration.vars, port);
+  console.log(
+    `starting http://localhost:${port} before ${configuration.vars.UPSTREAM ?? "the upstream of the configuration"}`,
+  );
+  return wrangler(["dev", ...(args.includes("--port") ? [] : ["--port", PORT]), ...args]);
+}
+
+async function deploy(args) {
+  const { config, env } = configurationOptions(args);
+  await checkConfiguration(await readConfiguration({ config, env }), runTool);
+  return wrangler(["deploy", ...args]);
+}
+
+function warnAboutOrigin(vars, port) {
+  const warning = unlistedOriginWarning(`http://localhost:${port}`, vars);
+  if (warning) console.error(`warning: ${warning}`);
+}
+
+/** Runs the wrangler of the project in the working directory, and returns its exit code. */
+async function wrangler(args) {
+  const packagePath = createRequire(join(process.cwd(), "package.json"));
+  let path;
+  try {
+    path = packagePath.resolve("wrangler/package.json");
+  } catch {
+    throw new Failure("wrangler is missing: run npm install --save-dev wrangler");
+  }
+  const { bin } = packagePath(path);
+  const program = join(path, "..", bin.wrangler);
+  const child = spawn(process.execPath, [program, ...args], { stdio: "inherit" });
+  // The terminal sends Ctrl-C to both: wrangler ends by itself, and so do we.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
+  const [code] = await once(child, "close");
+  return code ?? 1;
+}
+
+const PORT = "8787";
