@@ -1,8 +1,8 @@
 //! Vestibule is an auth gateway for Cloudflare Workers. It stands in front of a web application and its API, which stay
 //! as they are, and decides at the edge who makes a request, what they may do, and whether the request was made before.
 //!
-//! A folder imports only from the folders above it in this map. Everything but `edge` is pure: it compiles natively, and gets its
-//! clock, its randomness and its network from the traits of [`platform`].
+//! A folder imports only from the folders above it in this map. Everything but `edge` is pure: it compiles natively,
+//! and gets its clock, its randomness and its network from the traits of [`platform`].
 //!
 //! | folder | is for |
 //! |---|---|

@@ -1,9 +1,10 @@
-//! A person's approval of a machine's request.
+//! A person's approval of a machine's request. In paths, headers and the class's name, it is a *confirmation*.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `approval.rs` | step 10 of a request: asks for an approval, or uses it up |
-//! | `confirmations.rs` | the `Confirmations` objects: requests that wait, and what people decide |
+//! | `approval.rs` | step 10 of a request: asks a person for an approval, or uses up the one that a person gave |
+//! | `confirmations.rs` | acts (requests that wait for an approval), their states, and the decisions of people |
+//! | `confirmations/object.rs` | the `Confirmations` objects, which store acts and decisions |
 //! | `endpoints.rs` | `/api/confirmations` |
 //! | `confirmations/tests.rs` | tests |
 

@@ -2,12 +2,13 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `mod.rs` | the `Checkouts` object |
+//! | `mod.rs` | checkouts, and the commands about them |
+//! | `object.rs` | the `Checkouts` objects: their tables, and how they carry out commands |
 //! | `migration.rs` | migrates early databases |
 //! | `reference.rs` | the ref of a checkout, in upstream's response and in a provider's event |
 //! | `endpoints.rs` | `/api/checkouts` |
 //! | `settings.rs` | the settings |
-//! | `tests.rs` | tests, with a comparison with a simple model |
+//! | `tests.rs`, `tests/model.rs` | tests, with a comparison with a simple model |
 //!
 //! A provider and a ref identify a checkout. Each time that upstream begins it anew is an attempt. The last attempt
 //! counts; the earlier ones are kept as its history.

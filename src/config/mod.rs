@@ -5,7 +5,7 @@
 //! | `mod.rs` | `Config`: a section for each feature |
 //! | `parse.rs` | from variables, secrets and bindings to a `Config` |
 //! | `schema.rs` | all names, with shape and default; parser, messages and `docs/configuration.md` share them |
-//! | `json_schema.rs` | the JSON Schema for editors, from the same names |
+//! | `json_schema.rs`, `json_schema/conditions.rs` | the JSON Schema for editors, from the same names; what the members of a table require of each other |
 //! | `reader.rs` | reads values by name |
 //! | `mistake.rs` | collects mistakes |
 //! | `rules.rs` | builds the route table |
@@ -14,7 +14,7 @@
 //! | `unusable.rs` | variables that cannot be used: broken JSON, unknown names |
 //! | `classes.rs` | the list of Durable Object classes |
 //! | `warnings.rs` | warnings for `check-config` |
-//! | `tests.rs`, `tests/mistakes.rs`, `tests/messages.rs`, `tests/endpoints.rs`, `tests/pages.rs`, `tests/slashes.rs` | tests |
+//! | `tests.rs`, `tests/mistakes.rs`, `tests/feature_mistakes.rs`, `tests/messages.rs`, `tests/json_schema.rs`, `tests/endpoints.rs`, `tests/pages.rs`, `tests/slashes.rs` | tests |
 //!
 //! [`Config`] holds parsed values: none of its fields is a string that still has to be parsed. The parser reports all
 //! mistakes at once, each with its path. A configuration with a mistake is rejected as a whole, and the gateway then

@@ -9,9 +9,9 @@
 //! | `human` | a user in person: no machine acts, and the request has no machine credential beside the session |
 //! | `agent` | an agent, with a token of its own |
 //! | `admin` | a user with the role `admin` |
+//! | `owner` | the user who owns the entity, or an admin. [`crate::routing::owner`] describes how upstream is asked |
 //! | built-in: `AdminInPerson` | an admin in person, as for `human`: no machine gives or takes away access |
 //! | built-in: `UserInPerson` | a user in person, of any role: no machine creates credentials |
-//! | `owner` | the user who owns the entity, or an admin |
 //!
 //! A rule with `recent` also demands that the user has authenticated recently (`step_up.rs`).
 
@@ -79,7 +79,8 @@ impl Admission {
         self.checked_at
     }
 
-    /// Returns whether the request has, or may have, a machine credential (see [`Identity::may_have_machine_credential`]).
+    /// Returns whether the request has, or may have, a machine credential (see
+    /// [`Identity::may_have_machine_credential`]).
     #[must_use]
     pub fn may_have_machine_credential(&self) -> bool {
         self.may_have_machine_credential
@@ -118,8 +119,8 @@ pub fn admit(
     Ok(Admission { principal: Some(principal), scope, may_have_machine_credential, checked_at })
 }
 
-/// Checks whether a principal may use a rule, if the entity that the rule guards is theirs, and if a user with a session
-/// authenticates again where the rule demands it.
+/// Checks whether a principal may use a rule, provided that the principal owns the entity that the rule guards. If the
+/// rule demands a recent authentication, only a principal with a session may use it.
 #[must_use]
 pub fn may_use(rule: &Rule, principal: &Principal) -> bool {
     rejection(rule.access, principal, false, Ownership::Owner).is_none()

@@ -6,6 +6,8 @@
 //! Commands and replies are one byte with their [`FORMAT`], then [postcard](https://postcard.jamesmunns.com). Postcard
 //! has no field names and cannot skip unknown fields. The format byte prevents misunderstandings: if a Worker and an
 //! object have different formats, the command fails. *Stored* data is never postcard.
+//!
+//! `store/migration.rs` says how to add a column to a table.
 
 mod migration;
 
@@ -81,8 +83,8 @@ pub struct Class {
     pub binding: &'static str,
     /// Migrations of its tables, in order.
     pub migrations: &'static [Migration],
-    /// The minimum delay of an alarm. Usually the Worker that sent a command does the follow-up work sooner. `None` if the class
-    /// has no alarms.
+    /// The minimum delay of an alarm. Usually the Worker that sent a command does the follow-up work sooner. `None` if
+    /// the class has no alarms.
     pub alarm_delay: Option<Duration>,
 }
 

@@ -1,6 +1,8 @@
-//! The built-in routes: one entry for each. A new route is an entry in [`ROUTES`], a variant of [`Endpoint`], and an arm in
-//! `gateway/endpoints.rs` and in `accounts/endpoints/mod.rs` (for accounts, sessions and tokens). `docs/openapi.yaml` describes
-//! it.
+//! The built-in routes: one entry for each.
+//!
+//! To add a route, add an entry to [`ROUTES`], a variant to [`Endpoint`], and an arm to two matches:
+//! `gateway/endpoints.rs` and `accounts/endpoints/mod.rs`. One of them calls the new endpoint: the second one for
+//! accounts, sessions and tokens, the first one for all others. Then describe the route in `docs/openapi.yaml`.
 
 use std::sync::LazyLock;
 

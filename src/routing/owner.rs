@@ -1,10 +1,11 @@
-//! The owner of an upstream entity.
+//! The owner of an upstream entity: what `access = "owner"` asks of upstream.
 //!
-//! The gateway asks upstream (`upstream/ownership.rs`): it sends a `HEAD` to the path in the rule's `owner_from`, with
-//! the identity headers, the assertion, `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Request-ID`, and with no header and no
-//! body of the client. Upstream answers 2xx with `X-Created-By`, the id, and
-//! `X-Created-By-Type`, `user` or `agent`: the values that `X-Author-ID` and `X-Author-Type` had when the entity was
-//! created. An entity for which upstream names no owner belongs to nobody.
+//! 1. The gateway sends a `HEAD` to the path in the rule's `owner_from` (`upstream/ownership.rs`). The request has the
+//!    identity headers, the assertion, `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Request-ID`. It has no header and
+//!    no body of the client.
+//! 2. Upstream answers 2xx. `X-Created-By` has the id of the owner, and `X-Created-By-Type` is `user` or `agent`. They
+//!    are the values that `X-Author-ID` and `X-Author-Type` had when the entity was created.
+//! 3. If one of the two headers is missing, the entity belongs to nobody. 404 and 410 mean that it does not exist.
 
 use crate::http::{path::CanonicalPath, problem::Fault, request::Headers};
 

@@ -1,5 +1,5 @@
-//! The ownership lookup: the only request that the gateway sends to upstream before it admits a client's request. The request
-//! and the answer are described in [`crate::routing::owner`].
+//! The ownership lookup: the only request that the gateway sends to upstream before it admits a client's request.
+//! [`crate::routing::owner`] describes the request and the answer.
 
 use super::settings::UpstreamContext;
 use crate::{

@@ -3,7 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `mod.rs` | the verifier: is the signature valid, and which event is it? |
-//! | `scheme.rs` | the list of schemes and what each signs. A new scheme is a variant there, a file, and an arm in `Verifier::new` |
+//! | `scheme.rs` | the schemes, and what each of them signs. To add one: a variant there, a file here, an arm in `Verifier::new` |
 //! | `signature.rs` | what the schemes share |
 //! | `github.rs`, `lemonsqueezy.rs`, `paddle.rs`, `shopify.rs`, `slack.rs`, `square.rs`, `stripe.rs`, `twilio.rs` | a scheme each |
 //! | `standard.rs` | Standard Webhooks and Svix |

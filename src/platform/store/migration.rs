@@ -2,8 +2,13 @@
 //!
 //! Each class lists its migrations. The version of a database is the number of migrations that it has run. It is stored
 //! in the database. When an object starts, it runs the missing migrations, in order and in one transaction. A released
-//! migration never changes; a new version of the tables is a new migration at the end of the list. A new column, for
-//! example, is one more function there that calls [`add_column`]; then the statements of the object read and write it.
+//! migration never changes.
+//!
+//! To add a column:
+//!
+//! 1. At the end of the class's `migrations` (`impl Object for …`), add a function that calls [`add_column`].
+//! 2. Read and write the column in the statements of the object.
+//! 3. Check in `tests/migrations.rs` what the migration does.
 //!
 //! The first migration of each class also opens databases without a version: it creates missing tables and columns.
 
