@@ -4,9 +4,9 @@
 //! approve. The machine then sends the request again with `Confirmation-ID`. The approval is for this request only, and
 //! the request uses it up.
 //!
-//! A request is identified by its host, method, path, query, body and headers. Headers of [`IGNORED_HEADERS`] do not count:
-//! they differ from one attempt to the next or do not change what the request does. Headers that the gateway does not
-//! forward do not count either: upstream gets exactly the request that was approved ([`ForwardedRequest`]).
+//! A request is identified by its host, method, path, query, body and headers. Headers of [`IGNORED_HEADERS`] do not
+//! count: they differ from one attempt to the next or do not change what the request does. Headers that the gateway
+//! does not forward do not count either: upstream gets exactly the request that was approved ([`ForwardedRequest`]).
 
 use sha2::{Digest, Sha256};
 
@@ -50,6 +50,15 @@ pub struct ApprovalPassed {
     is_expired: bool,
 }
 
+/// The ids of an approval, for the audit trail.
+#[derive(Debug)]
+pub struct ApprovalIds {
+    /// The id of the user who approved.
+    pub by: String,
+    /// The id of the act.
+    pub act: String,
+}
+
 impl ApprovalPassed {
     const NOT_NEEDED: Self = Self { by: None, id: String::new(), is_expired: false };
 
@@ -59,10 +68,10 @@ impl ApprovalPassed {
         self.by.as_deref()
     }
 
-    /// Returns the id of the user who approved and the id of the act, for the audit trail.
+    /// Returns the ids for the audit trail; `None` if no approval is needed.
     #[must_use]
-    pub fn audit_ids(&self) -> Option<(String, String)> {
-        self.by.clone().map(|by| (by, self.id.clone()))
+    pub fn audit_ids(&self) -> Option<ApprovalIds> {
+        self.by.clone().map(|by| ApprovalIds { by, act: self.id.clone() })
     }
 
     /// Returns whether the act has expired. The request may then only be replayed.
@@ -93,8 +102,8 @@ pub struct ApprovalBody<'a> {
 /// Checks that a request has the approval that its rule requires.
 ///
 /// # Errors
-/// [`EarlyResponse::ApprovalRequired`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the presented
-/// act does not permit the request.
+/// [`EarlyResponse::ApprovalRequired`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the
+/// presented act does not permit the request.
 pub async fn check<E: Effects>(
     policy: ApprovalPolicy<'_>,
     effects: &E,

@@ -1,10 +1,13 @@
-//! The rows of the audit trail: actor, principal, operation and decision.
+//! Which requests get a row in the audit trail, and what the row says: actor, principal, operation and decision.
 //!
-//! 1. A request to one of Vestibule's own endpoints with `audit` gets a row if it succeeded.
-//! 2. A request to upstream under a rule with `audit` gets a row if it was allowed, or if it was rejected and its
-//!    principal is known. Other rejections are only logged: otherwise anyone could fill the trail.
-//! 3. `audit = "required"` also writes a row before the operation runs. If that fails, the operation does not run.
-//! 4. The row for an answer is written after the answer, so that the client does not wait for it.
+//! A request gets a row only under a rule with `audit`. Built-in routes that change state have it.
+//!
+//! 1. A request to a built-in route gets a row if it succeeded.
+//! 2. A request to upstream gets a row if it was allowed, or if it was rejected and its principal is known. Other
+//!    rejections are only logged: otherwise anyone could fill the trail.
+//! 3. Under `audit = "required"`, a row is also written before the request runs. If that fails, the request does not
+//!    run.
+//! 4. The row with the outcome is written after the answer, so that the client does not wait for it.
 //!
 //! A row has the canonical path without its query. Segments that contain an invite's token are replaced.
 
@@ -13,7 +16,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    audit::{self, Audit as Trail, Command, Entry, settings::Settings},
+    audit::{self, Audit as AuditObject, Command, Entry, settings::Settings},
     base::{outline::outlined, time::whole_seconds},
     http::problem::Fault,
     identity::principal::{Actor, Principal},
@@ -40,12 +43,14 @@ pub struct AuditRecord<'a> {
     pub target: &'a str,
     /// Principal, if known.
     pub principal: Option<&'a Principal>,
-    /// Id of a user who authenticates with this request.
+    /// Id of the user whom this request authenticated or signed out.
     pub proved: Option<&'a str>,
     /// Client address from the platform (`CF-Connecting-IP`).
     pub address: Option<&'a str>,
-    /// User who approved the request, and the approval's id.
-    pub confirmed: Option<(&'a str, &'a str)>,
+    /// Id of the user who approved the request.
+    pub confirmed_by: Option<&'a str>,
+    /// Id of the act that the user approved.
+    pub confirmation_id: Option<&'a str>,
     /// Details of what an endpoint changed.
     pub detail: Option<&'a str>,
 }
@@ -71,8 +76,9 @@ pub async fn begin<E: Effects>(
             return Ok(AuditRecorded(()));
         }
         let begun = Event::new(meta.request_id, record.method);
-        let (object, append) = entry(settings, record, "begun", &begun, meta).ok_or(Fault::Internal)?;
-        outlined(effects.call_object::<Trail>(&object, &append)).await?;
+        let (object, command) =
+            append_command(settings, record, "begun", &begun, meta).ok_or(Fault::Internal)?;
+        outlined(effects.call_object::<AuditObject>(&object, &command)).await?;
     }
     Ok(AuditRecorded(()))
 }
@@ -96,12 +102,13 @@ pub fn end<E: Effects>(
     if !is_recorded {
         return;
     }
-    if let Some((object, append)) = entry(settings, record, "done", event, meta) {
-        effects.call_after_response::<Trail>(&object, &append);
+    if let Some((object, command)) = append_command(settings, record, "done", event, meta) {
+        effects.call_after_response::<AuditObject>(&object, &command);
     }
 }
 
-fn entry(
+/// Returns the command that appends a row, and the name of the object for it. Returns `None` if no key is configured.
+fn append_command(
     settings: &Settings,
     record: AuditRecord<'_>,
     phase: &'static str,
@@ -109,7 +116,7 @@ fn entry(
     meta: RequestMeta<'_>,
 ) -> Option<(String, Command)> {
     let row = Row::of(record, phase, event);
-    // The time of completion, not of arrival: the order of rows is then about the order of their times.
+    // The time of completion, not of arrival: rows are appended at about this time, so they are nearly in order.
     let at = meta.now.plus(Duration::from_millis(event.duration_ms));
     let object = audit::object_of(&audit::day_of(at), audit::shard_of(meta.request_id));
     let entry = Entry {
@@ -208,8 +215,8 @@ impl<'a> Row<'a> {
             status: event.status,
             principal: known.or(proved),
             actor: record.principal.map(RowActor::of),
-            confirmed_by: record.confirmed.map(|(by, _)| by),
-            confirmation_id: record.confirmed.map(|(_, id)| id),
+            confirmed_by: record.confirmed_by,
+            confirmation_id: record.confirmation_id,
             detail: record.detail,
             idempotency: event.idempotency,
             address: record.address,

@@ -1,7 +1,8 @@
-//! Steps 7 and 8: identity and access at the current time.
+//! Steps 7 and 8, identity and access, and the first part of step 9, the rate limit by principal.
 //!
-//! If the body of a request is read, its client is checked twice: before, so that no body is read for a client without
-//! access, and afterwards, because the client decides how long reading takes.
+//! If a step needs the body, the client is checked twice. The first check prevents that a body is read for a client
+//! without access. The second check is made after reading, because a client can send its body slowly and lose access in
+//! the meantime.
 
 use super::request_context::{Matched, RequestContext};
 use crate::{
@@ -32,32 +33,33 @@ pub(super) struct Authorized {
 }
 
 impl<'a> RequestContext<'a> {
-    /// Checks the client, applies the rate limit, and checks the client again if its body was read. The request
-    /// continues as the principal of the last check, which must be the same as in the first one.
+    /// Checks the client, applies the rate limit, and checks the client again if its body was read. Both checks must
+    /// find the same principal. The request continues with the admission of the last one.
     pub(super) async fn authorize<E: Effects>(
         &mut self,
         effects: &E,
         matched: Matched<'a, '_>,
     ) -> Result<Authorized, EarlyResponse> {
         let Self { config, request, .. } = *self;
-        let mut read = None;
+        let mut body_read = None;
+        // Runs once, or twice if the body was read.
         loop {
             let admission = self.check_now(effects, matched).await?;
-            if let Some((body, before)) = read {
-                self.check_same_principal(before, &admission)?;
+            if let Some((body, principal_before)) = body_read {
+                self.check_same_principal(principal_before, &admission)?;
                 return Ok(Authorized { admission, body });
             }
             // 9. rate limit by principal
             self.tracker.at(Step::PrincipalLimit);
             let principal = admission.principal();
-            let counted =
+            let rate_limit =
                 limits::by_principal(&config.limits, effects, matched.rule, request, principal).await?;
-            self.counted = self.counted.or(counted);
+            self.rate_limit = self.rate_limit.or(rate_limit);
             let intake =
                 intake::read(config, effects, matched.rule, request, &self.tracker, admission).await?;
-            read = match intake.admission {
+            body_read = match intake.admission {
                 AdmissionState::Valid(admission) => return Ok(Authorized { admission, body: intake.body }),
-                AdmissionState::MustRecheck(before) => Some((intake.body, before)),
+                AdmissionState::MustRecheck(principal) => Some((intake.body, principal)),
             };
         }
     }
@@ -104,16 +106,16 @@ impl<'a> RequestContext<'a> {
         let is_kept =
             rule.audit != Audit::Off || rule.stream_check.is_some() || effects.as_dry_run().is_some();
         if rule.access != Access::Public && is_kept {
-            // Keep the principal of the first check for the record, even if it is no longer signed in.
+            // If the second check finds no principal, the record names the one of the first check.
             self.facts.principal = identity.principal.as_ref().ok().cloned().or(self.facts.principal.take());
         }
-        // 8. the token's scope, before anything is asked of upstream
+        // 8. the token's scope: the first part of access, before the ownership lookup asks upstream
         self.tracker.at(Step::Scope);
         if effects.as_dry_run().is_some() {
             self.facts.scope.clone_from(&identity.scope);
         }
         let in_scope = token_scope::check(identity.scope.as_ref(), rule, request)?;
-        // 8. access
+        // 8. the rest of access
         self.tracker.at(Step::Access);
         let ownership = ownership::look_up_owner(
             config.upstream_context(),
@@ -133,10 +135,10 @@ impl<'a> RequestContext<'a> {
     /// Checks that the principal is the same as before the body was read.
     fn check_same_principal(
         &mut self,
-        before: Option<Principal>,
+        principal_before: Option<Principal>,
         admission: &Admission,
     ) -> Result<(), Rejection> {
-        let Some(before) = before else { return Ok(()) };
+        let Some(before) = principal_before else { return Ok(()) };
         if admission.principal().is_some_and(|now| now.who == before.who) {
             return Ok(());
         }

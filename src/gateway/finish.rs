@@ -66,7 +66,7 @@ impl<'a> RequestContext<'a> {
                     edits.set.push(("x-vestibule-checkout", Cow::Borrowed("unregistered")));
                 }
                 edits.append.extend(timing);
-                edits.append.extend(response::rate_limits(self.counted));
+                edits.append.extend(response::rate_limits(self.rate_limit));
                 let principal = self.facts.principal.as_ref();
                 let stream = stream_check::opened(rule, principal, relayed.status, &headers);
                 Answer::relayed(relayed.response, edits, stream)
@@ -92,7 +92,7 @@ impl<'a> RequestContext<'a> {
                 let mut edits = self.edits(rule, relayed.status, &headers, cookies);
                 response::mark_replayed(&mut edits, &headers, rule.destination != Destination::Upstream);
                 edits.append.extend(timing(None));
-                edits.append.extend(response::rate_limits(self.counted));
+                edits.append.extend(response::rate_limits(self.rate_limit));
                 Answer::Relayed(relayed.response, edits)
             }
             Ok(DispatchOutcome::Endpoint(call::EndpointResponse { reply, cookies, .. })) => {
@@ -161,7 +161,7 @@ impl<'a> RequestContext<'a> {
         self.event.status = reply.status;
         response::finalize(&mut reply, self.request, cookies);
         reply.headers.extend(timing);
-        reply.headers.extend(response::rate_limits(self.counted));
+        reply.headers.extend(response::rate_limits(self.rate_limit));
         Answer::Own(reply)
     }
 

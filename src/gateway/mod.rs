@@ -1,13 +1,13 @@
 //! The life of a request. Every request passes through [`handle`], and its steps run in the order of this file.
 //!
-//! The numbers are the steps in `ARCHITECTURE.md`. No step before 12 contacts upstream (`rejected_requests_never_reach_upstream`
-//! in `tests/gateway.rs`), except step 8 to look up an owner. Rejections and successes both end in step 13.
+//! The numbers are the steps in `ARCHITECTURE.md`. No step before 12 contacts upstream, except step 8 to look up an
+//! owner (`rejected_requests_never_reach_upstream` in `tests/gateway.rs`). Rejections and successes end in step 13.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `mod.rs` | the order of the steps |
 //! | `request_context.rs` | a request, and what the steps have found out so far |
-//! | `authorize.rs`, `identify.rs`, `stream_check.rs` | steps 7 and 8; the same after a body was read, and while a stream is open |
+//! | `authorize.rs`, `identify.rs`, `stream_check.rs` | steps 7 and 8, and the rate limit by principal; 7 and 8 again after a body was read, and while a stream is open |
 //! | `intake.rs` | reads what later steps need of a body that goes to upstream |
 //! | `request_claim.rs` | step 11: claims a request, by its key, or of a provider's event |
 //! | `endpoints.rs`, `endpoints/pages.rs` | step 12 for the built-in routes and for the pages of Vestibule |
@@ -74,7 +74,7 @@ pub async fn handle<'a, E: Effects + WithHooks>(
 }
 
 impl<'a> RequestContext<'a> {
-    /// Runs steps 2 to 10, and writes the audit row that the rule requires. Endpoints make their own checks in `dispatch`.
+    /// Runs steps 2 to 10, and writes the audit row that the rule requires. Endpoints make more checks in `dispatch`.
     async fn admit<E: Effects + WithHooks>(&mut self, effects: &E) -> Result<Admitted<'a>, EarlyResponse> {
         let Self { config, request, meta, .. } = *self;
         // 2. check the method and the path: only the canonical path is matched and forwarded
@@ -95,7 +95,7 @@ impl<'a> RequestContext<'a> {
         self.rule = Some(rule);
         // 5. rate limit by address, before any secret is compared
         self.tracker.at(Step::AddressLimit);
-        self.counted = limits::by_address(&config.limits, effects, rule, request).await?;
+        self.rate_limit = limits::by_address(&config.limits, effects, rule, request).await?;
         // 6. CSRF check
         self.tracker.at(Step::Csrf);
         let csrf_passed = csrf::check(&config.csrf, rule.csrf, request)?;
@@ -115,7 +115,7 @@ impl<'a> RequestContext<'a> {
         self.tracker.at(Step::Confirmation);
         let approved =
             approval::check(config.approval_policy(), effects, rule, guard_cx, body.for_approval()).await?;
-        self.facts.confirmed = approved.audit_ids();
+        self.facts.approval = approved.audit_ids();
         // Write the audit record, if the rule requires it. Without it, the request does not run.
         self.tracker.at(Step::Audit);
         let recorded = trail::begin(&config.audit, effects, self.audit_record(rule), meta).await?;

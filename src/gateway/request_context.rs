@@ -3,7 +3,7 @@
 use super::intake::Body;
 use crate::{
     accounts::pages::PageFile,
-    approvals::approval::ApprovalPassed,
+    approvals::approval::{ApprovalIds, ApprovalPassed},
     audit::trail::{AuditRecord, AuditRecorded},
     config::Config,
     gateway::endpoints::{Call, CallContext},
@@ -33,7 +33,8 @@ pub(super) struct RequestContext<'a> {
     pub(super) target: String,
     pub(super) session_cookies: SessionCookies<'a>,
     pub(super) body: Option<Result<String, BodyError>>,
-    pub(super) counted: Option<RateLimitState>,
+    /// The state of the rate limit that counted this request.
+    pub(super) rate_limit: Option<RateLimitState>,
     pub(super) tracker: StepTracker,
     pub(super) facts: Facts,
     pub(super) event: Event<'a>,
@@ -74,10 +75,10 @@ pub(super) struct Facts {
     pub(super) principal: Option<Principal>,
     /// The scope of the request's token, in a dry run.
     pub(super) scope: Option<TokenScope>,
-    /// Id of a user who authenticates with this request.
+    /// Id of the user whom this request authenticated or signed out.
     pub(super) proved: Option<String>,
-    /// User who approved the request, and the approval's id.
-    pub(super) confirmed: Option<(String, String)>,
+    /// The approval that a person gave to this request.
+    pub(super) approval: Option<ApprovalIds>,
     /// Details of what an endpoint changed.
     pub(super) detail: Option<String>,
     /// Name and e-mail address of the user, for upstream.
@@ -101,7 +102,7 @@ impl<'a> RequestContext<'a> {
             target: String::new(),
             session_cookies,
             body: None,
-            counted: None,
+            rate_limit: None,
             tracker: StepTracker::default(),
             facts: Facts::default(),
             event,
@@ -110,7 +111,7 @@ impl<'a> RequestContext<'a> {
 
     /// Returns what the audit trail records of this request, except for the decision.
     pub(super) fn audit_record<'b>(&'b self, rule: &'b Rule) -> AuditRecord<'b> {
-        let Facts { principal, proved, confirmed, detail, .. } = &self.facts;
+        let Facts { principal, proved, approval, detail, .. } = &self.facts;
         AuditRecord {
             rule,
             method: self.request.method,
@@ -118,7 +119,8 @@ impl<'a> RequestContext<'a> {
             principal: principal.as_ref(),
             proved: proved.as_deref(),
             address: self.request.headers.value("cf-connecting-ip"),
-            confirmed: confirmed.as_ref().map(|(by, id)| (by.as_str(), id.as_str())),
+            confirmed_by: approval.as_ref().map(|ids| ids.by.as_str()),
+            confirmation_id: approval.as_ref().map(|ids| ids.act.as_str()),
             detail: detail.as_deref(),
         }
     }

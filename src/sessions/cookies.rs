@@ -150,7 +150,7 @@ pub struct CookieChanges {
 #[must_use]
 pub fn read<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> SessionCookies<'a> {
     let mut reason = None;
-    let mut other_sessions: Vec<Live<'a>> = Vec::new();
+    let mut sessions: Vec<Live<'a>> = Vec::new();
     let has = |name: &CookieName| cookie::values(cookies, name.as_str()).next().is_some();
     let (name, previous) = match &policy.previous {
         Some(previous) if has(previous) && has(&policy.cookie) => (&policy.cookie, Previous::Ignored),
@@ -161,28 +161,27 @@ pub fn read<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) 
     let copies = values.clone().count();
     for text in values {
         match verify(policy, keys, text, now) {
-            Ok(found) => other_sessions.push(found),
+            Ok(found) => sessions.push(found),
             Err(found) => reason = reason.max(Some(RankedReason(found))),
         }
     }
     let differ = |one: &Live<'_>, other: &Live<'_>| one.claims.user_id != other.claims.user_id;
-    let ambiguous = other_sessions.windows(2).any(|pair| matches!(pair, [one, other] if differ(one, other)));
-    if other_sessions.len() > 1 {
+    let ambiguous = sessions.windows(2).any(|pair| matches!(pair, [one, other] if differ(one, other)));
+    if sessions.len() > 1 {
         // Of tokens issued in the same second, the first one counts: it must be last after this stable sort.
-        other_sessions.reverse();
-        other_sessions =
-            sorted_by(other_sessions, |one, other| one.claims.issued_at.cmp(&other.claims.issued_at));
+        sessions.reverse();
+        sessions = sorted_by(sessions, |one, other| one.claims.issued_at.cmp(&other.claims.issued_at));
     }
     let status = if ambiguous {
         SessionStatus::Rejected(Reason::SessionAmbiguous)
     } else {
-        match (other_sessions.pop(), reason) {
+        match (sessions.pop(), reason) {
             (Some(live), _) => SessionStatus::User(live),
             (None, Some(RankedReason(reason))) => SessionStatus::Rejected(reason),
             (None, None) => SessionStatus::Anonymous,
         }
     };
-    SessionCookies { status, other_sessions, copies, previous }
+    SessionCookies { status, other_sessions: sessions, copies, previous }
 }
 
 impl<'a> SessionCookies<'a> {
