@@ -53,22 +53,21 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
         .parameter("cursor")
         .map(|text| Position::from_cursor(&text).ok_or(invalid_cursor()))
         .transpose()?;
-    let from = cursor.unwrap_or(Position { at: end.0, shard: 0, seq: 0 });
-    let (mut found, mut next): (Vec<FoundRow>, Option<Position>) = (Vec::new(), None);
-    // Without shard and number, the rows wanted are those before this time. Before midnight is the previous day.
-    let mut day =
-        if from.shard == 0 && from.seq == 0 { from.at.saturating_sub(1) } else { from.at }.div_euclid(DAY);
-    let last_day = since.0.div_euclid(DAY);
+    let from = cursor.unwrap_or(Position::before(end.0));
+    let mut found: Vec<FoundRow> = Vec::new();
+    let mut next: Option<Position> = None;
+    let mut day = from.first_day();
+    let earliest_day = since.0.div_euclid(DAY);
     for searched in 0.. {
-        if day < last_day || day < 0 {
+        if day < earliest_day || day < 0 {
             break;
         }
         if searched == DAYS_AT_ONCE {
             // The next page starts with the first day that was not searched.
-            let at = day.saturating_add(1).saturating_mul(DAY);
-            next = Some(Position { at, shard: 0, seq: 0 });
+            next = Some(Position::before(day.saturating_add(1).saturating_mul(DAY)));
             break;
         }
+        // One row more than a page holds: it shows that there is a next page.
         let remaining =
             limit.saturating_add(1).saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
         let day_rows = rows_of_day(call, effects, day, since, from, remaining).await?;
@@ -85,7 +84,8 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
     Ok(json(200, &RowsPage { items, next: next.map(Position::to_cursor) }).into())
 }
 
-/// Returns the rows of a day that come after a position in the list, at most `remaining` of each object of that day.
+/// Returns rows of a day that come after a position in the list: of each object of that day at most `remaining`. `day`
+/// is the number of days since 1970.
 async fn rows_of_day<E: Effects>(
     call: Call<'_>,
     effects: &E,
@@ -95,10 +95,12 @@ async fn rows_of_day<E: Effects>(
     remaining: i64,
 ) -> Result<Vec<FoundRow>, EarlyResponse> {
     let mut found = Vec::new();
-    let name = audit::day_of(Timestamp(day.saturating_mul(DAY)));
+    let day_name = audit::day_of(Timestamp(day.saturating_mul(DAY)));
     for shard in 0..SHARDS {
+        // Of the rows with the time of the position, those of lower shards come after it, and those of its own shard
+        // with a lower number.
         let seq = match shard.cmp(&from.shard) {
-            std::cmp::Ordering::Less => i64::MAX >> 11,
+            std::cmp::Ordering::Less => MAX_SEQ,
             std::cmp::Ordering::Equal => from.seq,
             std::cmp::Ordering::Greater => 0,
         };
@@ -109,7 +111,7 @@ async fn rows_of_day<E: Effects>(
             operation: call.request.parameter("operation"),
             limit: remaining,
         };
-        let object = audit::object_of(&name, shard);
+        let object = audit::object_of(&day_name, shard);
         let Reply::Rows(rows) = effects.call_object::<Audit>(&object, &Command::Find(query)).await? else {
             return Err(Fault::Internal.into());
         };
@@ -128,38 +130,42 @@ pub(crate) async fn verify<E: Effects>(
     let (oldest, latest) = retained_range(call);
     let day = match call.request.parameter("day") {
         Some(day) => {
-            let day = Timestamp::parse(&format!("{day}T00:00:00Z")).ok_or(invalid)?;
-            let is_kept = day.0.saturating_add(DAY) > oldest.0 && day <= latest;
-            audit::day_of(if is_kept { day } else { return Err(invalid.into()) })
+            let midnight = Timestamp::parse(&format!("{day}T00:00:00Z")).ok_or(invalid)?;
+            if midnight.0.saturating_add(DAY) <= oldest.0 || midnight > latest {
+                return Err(invalid.into());
+            }
+            midnight
         }
-        None => audit::day_of(call.meta.now),
+        None => call.meta.now,
     };
+    let day_name = audit::day_of(day);
     let mut chains = Vec::new();
     for shard in 0..SHARDS {
-        chains.push(chain(call, effects, &day, shard).await?);
+        chains.push(verify_chain(call, effects, &day_name, shard).await?);
     }
     let ok = chains.iter().all(|chain| chain.broken.is_none());
     let rows = chains.iter().map(|chain| chain.rows).sum();
     Ok(json(200, &Verification { ok, rows, chains }).into())
 }
 
-async fn chain<E: Effects>(
+/// Verifies the rows of one object, [`ROWS_AT_ONCE`] in each call.
+async fn verify_chain<E: Effects>(
     call: Call<'_>,
     effects: &E,
-    day: &str,
+    day_name: &str,
     shard: u8,
-) -> Result<Chain, EarlyResponse> {
-    let name = audit::object_of(day, shard);
+) -> Result<ChainReport, EarlyResponse> {
+    let name = audit::object_of(day_name, shard);
     let mut after = (0, String::new());
     loop {
         let keys = call.cx.keys.clone();
         let command = Command::Verify { name: name.clone(), keys, after: after.clone(), limit: ROWS_AT_ONCE };
-        let chain = |rows, head, broken| Chain { day: day.to_owned(), shard, rows, head, broken };
+        let report = |rows, head, broken| ChainReport { day: day_name.to_owned(), shard, rows, head, broken };
         match effects.call_object::<Audit>(&name, &command).await? {
-            Reply::Holds { seq, head, is_end: true } => return Ok(chain(seq, head, None)),
+            Reply::Holds { seq, head, is_end: true } => return Ok(report(seq, head, None)),
             Reply::Holds { seq, head, is_end: false } => after = (seq, head),
             Reply::Broken { seq, why } => {
-                return Ok(chain(after.0, after.1, Some(BrokenLink { seq, why })));
+                return Ok(report(after.0, after.1, Some(BrokenLink { seq, why })));
             }
             _ => return Err(Fault::Internal.into()),
         }
@@ -186,6 +192,8 @@ fn time_parameter(call: Call<'_>, name: &'static str) -> Result<Option<Timestamp
 /// Returns the earliest and the latest time for which rows can exist.
 fn retained_range(call: Call<'_>) -> (Timestamp, Timestamp) {
     let now = call.meta.now.0;
+    // An object deletes all its rows when the last retention ends, so a row may stay up to a day longer than its own.
+    // A row may have a later time than `now`, because the clocks of machines differ: by much less than an hour.
     let oldest = now.saturating_sub(whole_seconds(call.cx.retention)).saturating_sub(DAY);
     (Timestamp(oldest), Timestamp(now.saturating_add(HOUR)))
 }
@@ -195,15 +203,28 @@ fn invalid_cursor() -> Rejection {
 }
 
 impl Position {
+    /// Returns the position in the list after which the rows before a time come. No row has this position: rows are
+    /// numbered from 1.
+    fn before(at: i64) -> Self {
+        Self { at, shard: 0, seq: 0 }
+    }
+
+    /// Returns the first day that can have rows after this position in the list: the number of days since 1970.
+    fn first_day(self) -> i64 {
+        // If the time is midnight, all rows before it are of the previous day.
+        let at = if self == Self::before(self.at) { self.at.saturating_sub(1) } else { self.at };
+        at.div_euclid(DAY)
+    }
+
     fn to_cursor(self) -> String {
         format!("{}.{}.{}", self.at, self.shard, self.seq)
     }
 
     fn from_cursor(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
-        let at = parts.next()?.parse().ok().filter(|at| (0..=LATEST).contains(at))?;
+        let at = parts.next()?.parse().ok().filter(|at| (0..=MAX_TIME).contains(at))?;
         let shard = parts.next()?.parse().ok().filter(|shard| *shard < SHARDS)?;
-        let seq = parts.next()?.parse().ok().filter(|seq| (0..=LATEST).contains(seq))?;
+        let seq = parts.next()?.parse().ok().filter(|seq| (0..=MAX_SEQ).contains(seq))?;
         parts.next().is_none().then_some(Self { at, shard, seq })
     }
 }
@@ -218,11 +239,12 @@ struct RowsPage {
 struct Verification {
     ok: bool,
     rows: i64,
-    chains: Vec<Chain>,
+    chains: Vec<ChainReport>,
 }
 
+/// The result of verifying the rows of one object.
 #[derive(Serialize)]
-struct Chain {
+struct ChainReport {
     day: String,
     shard: u8,
     /// The number of valid rows.
@@ -234,6 +256,7 @@ struct Chain {
 
 #[derive(Serialize)]
 struct BrokenLink {
+    /// The number of the first row that is not as it was written.
     seq: i64,
     why: Broken,
 }
@@ -244,8 +267,10 @@ const DAY: i64 = 86_400;
 const HOUR: i64 = 3_600;
 /// Maximum number of days that one request searches.
 const DAYS_AT_ONCE: i64 = 8;
-/// Rows that one call verifies. A day with millions of rows then takes no more calls than a request may make.
+/// Maximum number of rows that one call verifies. It is so large that a request may make enough calls for millions of
+/// rows.
 const ROWS_AT_ONCE: i64 = 5_000;
-
-/// The end of the year 9999 in seconds since 1970, and more than the number of any row.
-const LATEST: i64 = 253_402_300_799;
+/// The end of the year 9999, in seconds since 1970.
+const MAX_TIME: i64 = 253_402_300_799;
+/// More than the number of any row.
+const MAX_SEQ: i64 = MAX_TIME;

@@ -170,8 +170,8 @@ impl Object for Audit {
         }
     }
 
-    /// Returns the end of the last retention period. Without rows, returns `now` plus `DELETED_AFTER`: an object without rows
-    /// needs no database.
+    /// Returns the end of the last retention period. Without rows, returns `now` plus `DELETED_AFTER`: an object
+    /// without rows needs no database.
     fn next_alarm(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let Chain { count, until, .. } = chain(store)?;
         Ok(Some(if count == 0 { Timestamp(now.0.saturating_add(DELETED_AFTER)) } else { Timestamp(until) }))

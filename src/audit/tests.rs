@@ -4,12 +4,17 @@ use super::*;
 use crate::platform::store::sqlite::Sqlite;
 
 const NOW: i64 = 1_700_000_000;
+/// The object of the day of `NOW`, and of shard 0.
 const NAME: &str = "2023-11-14.0";
+/// The retention of each row.
+const RETENTION: i64 = 86_400;
 
-fn key(byte: &str) -> Opaque {
-    Opaque::parse(&byte.repeat(32)).expect("a key")
+/// Returns a key of 32 equal bytes, of which one is given in hex.
+fn key(hex_byte: &str) -> Opaque {
+    Opaque::parse(&hex_byte.repeat(32)).expect("a key")
 }
 
+/// Returns a store with rows from `NOW` on, two in each second. Every third row has no principal.
 fn store_with(rows: i64) -> Sqlite {
     let store = Sqlite::of::<Audit>();
     for number in 0..rows {
@@ -20,7 +25,7 @@ fn store_with(rows: i64) -> Sqlite {
             principal: (number % 3 > 0).then(|| format!("usr_{}", number % 3)),
             operation: format!("op.{}", number % 2),
             row: format!("{{\"n\":{number}}}"),
-            kept: 86_400,
+            kept: RETENTION,
         };
         let reply = store.handle::<Audit>(&Command::Append(entry), Timestamp(NOW)).expect("a reply");
         assert_eq!(reply, Reply::Appended(number + 1));
@@ -28,8 +33,9 @@ fn store_with(rows: i64) -> Sqlite {
     store
 }
 
-fn verify(store: &Sqlite, name: &str, byte: &str) -> Reply {
-    let keys = vec![key("22"), key(byte)];
+/// Verifies all rows, three in each command, with another key and the given one.
+fn verify(store: &Sqlite, name: &str, hex_byte: &str) -> Reply {
+    let keys = vec![key("22"), key(hex_byte)];
     let (mut after, name) = ((0, String::new()), name.to_owned());
     loop {
         let command =
@@ -113,11 +119,13 @@ fn filters_and_pages_rows() {
 #[test]
 fn keeps_rows_until_the_last_retention_ends() {
     let store = store_with(3);
-    let until = Audit::next_alarm(&store, Timestamp(NOW)).expect("a time");
-    assert_eq!(until, Some(Timestamp(NOW + 1 + 86_400)));
-    Audit::alarm(&store, Timestamp(NOW + 86_400)).expect("done");
+    // The last row was written in the second after `NOW`.
+    let end = NOW + 1 + RETENTION;
+    let alarm = Audit::next_alarm(&store, Timestamp(NOW)).expect("a time");
+    assert_eq!(alarm, Some(Timestamp(end)));
+    Audit::alarm(&store, Timestamp(end - 1)).expect("done");
     assert_eq!(chain(&store).expect("a chain").count, 3);
-    Audit::alarm(&store, Timestamp(NOW + 86_401)).expect("done");
+    Audit::alarm(&store, Timestamp(end)).expect("done");
     assert_eq!(chain(&store).expect("a chain").count, 0);
     assert!(Audit::is_deletable(&store).expect("a reply"));
     assert_eq!(
