@@ -3,7 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `me.rs` | `/api/auth/me`, `/api/auth/logout` |
-//! | `users.rs` | `/api/auth/setup`, `/api/auth/login`, `/api/users` |
+//! | `users.rs` | `/api/auth/setup`, `/api/auth/login`, `/api/users/{id}` |
 //! | `second_step.rs` | `/api/auth/factor`, and whether a sign-in needs it |
 //! | `factors.rs` | `/api/auth/factors`, `/api/users/{id}/factors` |
 //! | `listing.rs` | `GET /api/users` |
@@ -12,11 +12,11 @@
 //! | `reauthentication.rs` | `/api/auth/reauthenticate`: a signed-in user proves again that they are present |
 //! | `invites.rs` | `/api/invites` |
 //! | `sessions.rs` | `/api/sessions` |
-//! | `settings.rs` | what a page for signing in has to know |
+//! | `settings.rs` | `/api/auth/settings`: settings for pages that sign users in |
 //! | `tokens.rs` | `/api/agent-tokens` |
 //! | `transfer.rs` | `/api/users/export`, `/api/users/import` |
 //! | `backchannel_logout.rs` | `/api/auth/backchannel-logout`: upstream ends a user's sessions |
-//! | `delegation.rs` | tokens that are made with a token |
+//! | `delegation.rs` | checks that a token may create another token, and limits the new one |
 
 mod backchannel_logout;
 mod delegation;
@@ -48,10 +48,10 @@ use crate::{
     tokens::settings::Settings as TokenSettings,
 };
 
-/// What these endpoints need of the configuration, and the browser that calls.
+/// The parts of the configuration that these endpoints need, and the browser that calls them.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountsContext<'a> {
-    /// The settings by which sessions open and end.
+    /// The settings for opening and ending sessions.
     pub login: LoginContext<'a>,
     /// The settings of accounts.
     pub accounts: &'a Settings,
@@ -64,7 +64,7 @@ pub struct AccountsContext<'a> {
 /// A call of one of these endpoints.
 pub type Call<'a> = call::Call<'a, AccountsContext<'a>>;
 
-/// Makes the checks that only the endpoint can make, before the idempotency key is looked up.
+/// Makes the checks that only the endpoint can make, before the idempotency key is claimed.
 ///
 /// # Errors
 /// [`Rejection`]: a check failed.

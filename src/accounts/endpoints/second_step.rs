@@ -1,11 +1,11 @@
 //! `/api/auth/factor`: the second step of a sign-in, and the decision whether it is needed.
 //!
-//! 1. A user with a second factor gets a ticket for their password (401 `second_factor_required`), and a session for the
-//!    ticket and a code.
-//! 2. A user who needs a factor and has none gets a ticket that is good for enrolling one
-//!    (403 `second_factor_enrollment_required`), and no session before that.
-//! 3. Attempts are counted by address and by account before a code is compared. Only a client with a ticket, which knows
-//!    the password, can reach the limits of an account.
+//! 1. A user with a second factor sends the password and gets a ticket (401 `second_factor_required`). Then the user
+//!    sends the ticket and a code, and gets a session.
+//! 2. A user who must have a factor, but has none, gets a ticket with which they can only enroll one
+//!    (403 `second_factor_enrollment_required`). They get no session before they have enrolled it.
+//! 3. Attempts are counted by address and by account before a code is compared. An attempt counts for an account only
+//!    with a valid ticket. So a client that does not know the password cannot use up the account's attempts.
 
 use serde::Serialize;
 
@@ -130,7 +130,7 @@ pub(super) async fn count_attempt<E: Effects>(effects: &E, user: &str) -> Result
     limiter::check(effects, BY_ACCOUNT_AND_DAY, user).await
 }
 
-/// Compares a code with a user's secret. Returns the step that it is the code of.
+/// Compares a code with a user's secret. Returns the time step to which the code belongs; `None` if the code is wrong.
 pub(super) async fn compare_code<E: Effects>(
     call: Call<'_>,
     effects: &E,

@@ -1,7 +1,8 @@
-//! `GET /api/auth/settings`: what a page for signing in, or for an account, has to know. The pages of Vestibule read the
-//! same at `GET /_vestibule/settings`, because they do not know the prefix of the endpoints.
+//! `GET /api/auth/settings`: the settings that pages need to sign users in and to show them their accounts. The pages
+//! of Vestibule read the same response at `GET /_vestibule/settings`, because they do not know the prefix of the
+//! endpoints.
 //!
-//! Everybody can read it, so it has no secret and nothing about a user.
+//! Everybody can read the response, so it contains no secret and nothing about a user.
 
 use serde::Serialize;
 
@@ -108,7 +109,7 @@ struct TokensView<'a> {
 #[derive(Serialize)]
 struct TokenKind<'a> {
     prefix: &'a str,
-    /// For whom the tokens act: `user` or `agent`.
+    /// The kind of principal for whom the tokens act: `user` or `agent`.
     kind: &'static str,
     source: Option<&'a str>,
     /// Whether a machine uses the tokens. Then some of its requests may need an approval.

@@ -1,7 +1,7 @@
-//! `/api/auth/setup`, `/api/auth/login` and `/api/users`.
+//! `/api/auth/setup`, `/api/auth/login` and `/api/users/{id}`.
 //!
-//! Rate limits are counted before any secret is compared: by client address, and for logins also by account. The
-//! response and its time do not depend on whether an account exists.
+//! Attempts are counted before any secret is compared: by client address, and for sign-ins also by account. Neither the
+//! response nor the time that it takes shows whether an account exists.
 
 use serde::Serialize;
 
@@ -111,8 +111,8 @@ pub(super) async fn check_password<E: Effects>(
     email: String,
     password: &str,
 ) -> Result<Account, EarlyResponse> {
-    // A strict limit for this account from this client address, a loose one for this account from anywhere. So a client
-    // that only knows the email address cannot easily lock the user out.
+    // The limit for this account from this client address is low, the one for this account from any address is high. So
+    // a client that only knows the email address cannot easily lock the user out.
     let account_and_address = format!("{email} {}", call.request.client_group());
     limiter::check(effects, LOGIN_BY_ACCOUNT, &account_and_address).await?;
     limiter::check(effects, LOGIN_ANYWHERE, &email).await?;

@@ -1,8 +1,10 @@
-//! Random histories of several admins' commands. The gateway checks a command when it is sent. `Accounts` carries it
-//! out later. Commands arrive in any order.
+//! Random histories of several admins' commands. The gateway checks a command when it is sent. `Accounts` checks it
+//! again when it arrives, and then carries it out. Commands arrive in any order.
 //!
-//! The model is a table of what each user may do. In any order, a command changes nothing if its author may not give it
-//! when it arrives, or if its session has ended. An invite cannot be redeemed if its author could not make it now.
+//! The model is a table of what each user may do. Two rules must hold in each order:
+//!
+//! 1. A command changes nothing if, when it arrives, its author may not give it or the author's session has ended.
+//! 2. An invite cannot be redeemed while its author may not make such an invite.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +30,7 @@ enum Step {
     Arrive(usize),
     /// The registry applies a user's new status. Until then the gateway checks by the old one.
     UpdateRegistry(usize),
-    /// The user, or another user who is an admin, ends a user's sessions.
+    /// A user ends all their own sessions, or an admin ends those of another user.
     SignOut { by: usize, target: usize },
     /// A user signs in again.
     SignIn(usize),
@@ -92,7 +94,7 @@ struct World {
     invites: Vec<(String, Author)>,
     /// Commands that were sent and have not arrived.
     in_flight: Vec<(Author, Write)>,
-    /// Numbers the ids that were made.
+    /// The number of ids that were made, so that each id is unique.
     count: usize,
 }
 
@@ -169,6 +171,7 @@ impl World {
             && self.session(target, registry::Command::CheckReadOnly(id.clone(), Limits::default()))
                 == registry::Reply::Gone
         {
+            // `sessions` is a JSON array of ids, so an id in quotes is found in it.
             let is_reported = recent.sessions.as_ref().is_some_and(|all| all.contains(&format!("{id:?}")));
             assert!(is_reported, "{id} has ended, but is not reported");
         }
@@ -286,7 +289,8 @@ impl World {
         }
     }
 
-    /// Sends a user's new status to the registry, as the request that changed the user does before it is answered.
+    /// Sends a user's new status to the registry. The gateway does this before it answers the request that changed the
+    /// user.
     fn update_registry(&mut self, name: &str) {
         for message in Accounts::alarm(&self.accounts, NOW).expect("messages") {
             if let OutboxMessage::Tell { binding: "SESSIONS", name: target, command, done } = message
@@ -313,7 +317,7 @@ impl World {
         }
     }
 
-    /// Returns whether an invite may be usable: whether its author could make it now.
+    /// Returns whether an invite's author may make such an invite now. Only then may the invite be usable.
     fn is_valid(&self, invite: &str) -> bool {
         self.invites.iter().any(|(id, author)| {
             // An invite that was made with a session stays valid when the session ends.
