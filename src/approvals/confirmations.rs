@@ -37,6 +37,9 @@ pub struct Confirmations;
 /// The prefix of ids.
 pub const PREFIX: &str = "cnf_";
 
+/// Later than the time of any act. The platform rounds integers beyond 2^53, so this is not `i64::MAX`.
+pub const MAX_TIME: i64 = i64::MAX >> 11;
+
 /// How long an act is open, in seconds.
 pub const OPEN: i64 = 600;
 

@@ -71,7 +71,7 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
 /// Parses a cursor: the creation time and the id of the last act on the previous page.
 fn parse_cursor(cursor: &str) -> Option<(Timestamp, String)> {
     let (at, id) = cursor.split_once(' ')?;
-    Some((Timestamp(at.parse().ok().filter(|at| (0..=i64::MAX >> 11).contains(at))?), id.to_owned()))
+    Some((Timestamp(at.parse().ok().filter(|at| (0..=confirmations::MAX_TIME).contains(at))?), id.to_owned()))
 }
 
 pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Approval, ApprovalDetails, ApprovalRequest, Command, Confirmations, MAX_OPEN, OPEN, Reply, State, Use,
+    Approval, ApprovalDetails, ApprovalRequest, Command, Confirmations, MAX_OPEN, MAX_TIME, OPEN, Reply,
+    State, Use,
 };
 use crate::{
     base::time::Timestamp,
@@ -56,7 +57,7 @@ impl Object for Confirmations {
             }
             Command::List(after, limit) => {
                 let since = now.0.saturating_sub(OPEN.saturating_mul(2));
-                let (at, id) = after.unwrap_or((Timestamp(i64::MAX >> 11), String::new()));
+                let (at, id) = after.unwrap_or((Timestamp(MAX_TIME), String::new()));
                 let text = format!(
                     "SELECT {COLUMNS} FROM acts WHERE created_at > ?1 AND (created_at < ?2 OR (created_at = ?2 AND id > ?3))
                      ORDER BY created_at DESC, id LIMIT ?4"
