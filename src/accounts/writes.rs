@@ -124,7 +124,9 @@ impl Write {
                 FactorWrite::Enroll(_)
                 | FactorWrite::RemoveTotp(_)
                 | FactorWrite::RenewRecoveryCodes(_)
-                | FactorWrite::UseStep(_),
+                | FactorWrite::UseStep(_)
+                | FactorWrite::RemovePasskey(..)
+                | FactorWrite::UsePasskey(_),
             ) => Role::User,
         }
     }

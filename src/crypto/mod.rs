@@ -5,6 +5,7 @@
 //! | `secret.rs` | secrets as an operator configures them |
 //! | `derive.rs` | keys for one purpose each, derived from a secret |
 //! | `password.rs` | password hashes (Argon2id) |
+//! | `public_key.rs` | public keys of passkeys (ES256, Ed25519) |
 //! | `jwt/mod.rs` | the signature layer of a token: HS256 only |
 //! | `jwt/claims.rs` | the claims of a session token, and the checks for them |
 //! | `jwt/members.rs` | JSON objects, read member by member |
@@ -12,4 +13,5 @@
 pub mod derive;
 pub mod jwt;
 pub mod password;
+pub mod public_key;
 pub mod secret;

@@ -132,6 +132,11 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::BeginTotp
         | Endpoint::RemoveTotp
         | Endpoint::ConfirmTotp
+        | Endpoint::RemovePasskey
+        | Endpoint::BeginPasskey
+        | Endpoint::AddPasskey
+        | Endpoint::PasskeyLogInOptions
+        | Endpoint::PasskeyLogIn
         | Endpoint::RenewRecoveryCodes
         | Endpoint::RemoveFactors
         | Endpoint::ListUsers

@@ -183,6 +183,25 @@ impl Form {
         members.iter().map(member).collect::<Option<_>>().ok_or(invalid)
     }
 
+    /// Parses a required object. Members that the type does not have are ignored.
+    ///
+    /// # Errors
+    /// [`Rejection::InvalidBody`].
+    pub fn object<'a, T: Deserialize<'a>>(
+        &'a self,
+        name: &'static str,
+        wanted: &'static str,
+    ) -> Result<T, Rejection> {
+        let value = self.value(name).filter(|value| value.is_object());
+        value.and_then(|value| T::deserialize(value).ok()).ok_or(Rejection::InvalidBody(name, wanted))
+    }
+
+    /// Returns whether a member is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
     /// Returns the value of a member, or `None` if it is missing or null.
     fn value(&self, name: &str) -> Option<&Value> {
         self.0

@@ -76,6 +76,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::InviteUnusable
         | Rejection::SecondFactorEnrollmentRequired
         | Rejection::TicketUnusable
+        | Rejection::CeremonyUnusable
         | Rejection::AlreadySetUp
         | Rejection::EmailTaken
         | Rejection::ForbiddenOrigin { .. }

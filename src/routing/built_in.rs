@@ -109,6 +109,16 @@ pub enum Endpoint {
     RemoveTotp,
     /// `POST /api/auth/factors/totp/confirm`
     ConfirmTotp,
+    /// `DELETE /api/auth/factors/passkeys/{id}`
+    RemovePasskey,
+    /// `POST /api/auth/passkeys/options`: begins the enrollment of a passkey
+    BeginPasskey,
+    /// `POST /api/auth/passkeys`: finishes the enrollment of a passkey
+    AddPasskey,
+    /// `POST /api/auth/passkeys/login-options`: begins the use of a passkey
+    PasskeyLogInOptions,
+    /// `POST /api/auth/passkeys/login`: signs in with a passkey alone
+    PasskeyLogIn,
     /// `POST /api/auth/factors/recovery-codes`
     RenewRecoveryCodes,
     /// `DELETE /api/users/{id}/factors`
@@ -338,6 +348,11 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::BeginTotp, "POST", "/api/auth/factors/totp", Access::Optional, "vestibule.factors.totp.begin", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::RemoveTotp, "DELETE", "/api/auth/factors/totp", Access::UserInPerson, "vestibule.factors.totp.remove", Requirement::Accounts).changing_state(),
     route(Endpoint::ConfirmTotp, "POST", "/api/auth/factors/totp/confirm", Access::Optional, "vestibule.factors.totp.confirm", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::RemovePasskey, "DELETE", "/api/auth/factors/passkeys/{id}", Access::UserInPerson, "vestibule.factors.passkeys.remove", Requirement::Accounts).changing_state(),
+    route(Endpoint::BeginPasskey, "POST", "/api/auth/passkeys/options", Access::Optional, "vestibule.passkeys.begin", Requirement::Accounts).with_body(),
+    route(Endpoint::AddPasskey, "POST", "/api/auth/passkeys", Access::Optional, "vestibule.passkeys.add", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::PasskeyLogInOptions, "POST", "/api/auth/passkeys/login-options", Access::Optional, "vestibule.login.passkey.begin", Requirement::Accounts).with_body(),
+    route(Endpoint::PasskeyLogIn, "POST", "/api/auth/passkeys/login", Access::Public, "vestibule.login.passkey", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::RenewRecoveryCodes, "POST", "/api/auth/factors/recovery-codes", Access::UserInPerson, "vestibule.factors.recovery_codes", Requirement::Accounts).changing_state(),
     route(Endpoint::ChangePassword, "POST", "/api/auth/password", Access::UserInPerson, "vestibule.password.change", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::UseResetLink, "POST", "/api/auth/reset/redeem", Access::Public, "vestibule.reset.redeem", Requirement::Accounts).with_body().changing_state(),

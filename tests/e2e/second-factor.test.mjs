@@ -73,7 +73,7 @@ describe("a second factor", () => {
     );
     await expectStatus(200, devices.logIn("ada"));
     const read = async () => (await call("GET", "/api/auth/factors", ada)).json();
-    assert.deepEqual(await read(), { totp: false, recoveryCodesLeft: 0 });
+    assert.deepEqual(await read(), { totp: false, passkeys: [], recoveryCodesLeft: 0 });
 
     const confirm = (code) => devices.post("/api/auth/factors/totp/confirm", { code }, ada);
     assertProblem(await confirm(totp(secret, NOW - 60)), 401, "invalid_credentials");
@@ -83,7 +83,7 @@ describe("a second factor", () => {
     for (const code of recoveryCodes) trackSecret(code);
     assert.equal(new Set(recoveryCodes).size, 10);
     for (const code of recoveryCodes) assert.match(code, /^([a-z2-7]{4}-){3}[a-z2-7]{4}$/);
-    assert.deepEqual(await read(), { totp: true, recoveryCodesLeft: 10 });
+    assert.deepEqual(await read(), { totp: true, passkeys: [], recoveryCodesLeft: 10 });
     assertProblem(await confirm(totp(secret, NOW)), 401, "invalid_credentials");
   });
 

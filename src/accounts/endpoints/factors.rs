@@ -14,7 +14,7 @@ use crate::{
         self, Command, Write,
         factors::{
             ConfirmTotp, Enrolled, Enrollment, FactorCommand, FactorReply, FactorWrite, Ticket, TotpState,
-            recovery, ticket::Purpose, totp::TotpSecret,
+            passkeys::Passkey, recovery, ticket::Purpose, totp::TotpSecret,
         },
     },
     guards::limiter,
@@ -39,12 +39,13 @@ pub(super) enum Enroller {
 /// Returns what the user has enrolled.
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let user = call.principal()?.user_id().ok_or(Rejection::ForbiddenKind)?.to_owned();
-    let FactorReply::Enrolled(Enrolled { totp, recovery_codes_left }) =
+    let FactorReply::Enrolled(Enrolled { totp, recovery_codes_left, passkeys }) =
         ask(effects, &Command::Factor(FactorCommand::Read(user))).await?
     else {
         return Err(Fault::Internal.into());
     };
-    Ok(json(200, &FactorsView { totp, recovery_codes_left }).into())
+    let passkeys = passkeys.iter().map(PasskeyView::of).collect();
+    Ok(json(200, &FactorsView { totp, passkeys, recovery_codes_left }).into())
 }
 
 /// Makes a secret for codes. It counts once a code has confirmed it.
@@ -102,6 +103,17 @@ pub(super) async fn remove_totp<E: Effects>(
     require_session(call)?;
     let required = call.cx.accounts.required_factor;
     removed(&write_factor(call, effects, FactorWrite::RemoveTotp(required)).await?)
+}
+
+/// Removes a passkey of the user.
+pub(super) async fn remove_passkey<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
+    require_session(call)?;
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let remove = FactorWrite::RemovePasskey(id.clone(), call.cx.accounts.required_factor);
+    Ok(removed(&write_factor(call, effects, remove).await?)?.with_detail(format!("passkey {id}")))
 }
 
 /// Makes new recovery codes, which replace all earlier ones.
@@ -209,9 +221,31 @@ impl RecoveryCodes {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FactorsView {
+struct FactorsView<'a> {
     totp: bool,
+    passkeys: Vec<PasskeyView<'a>>,
     recovery_codes_left: i64,
+}
+
+/// A passkey, as its user sees it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PasskeyView<'a> {
+    id: &'a str,
+    name: &'a str,
+    created_at: String,
+    last_used_at: Option<String>,
+}
+
+impl<'a> PasskeyView<'a> {
+    pub(super) fn of(passkey: &'a Passkey) -> Self {
+        Self {
+            id: &passkey.id,
+            name: &passkey.name,
+            created_at: passkey.created_at.to_string(),
+            last_used_at: passkey.last_used_at.map(|used| used.to_string()),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@
 //! | `factors.rs` | `/api/auth/factors`, `/api/users/{id}/factors` |
 //! | `listing.rs` | `GET /api/users` |
 //! | `passwords.rs` | `/api/auth/password`, `/api/auth/reset/redeem`, `/api/auth/recover`, `/api/users/{id}/reset` |
+//! | `passkeys.rs` | `/api/auth/passkeys`: enrolling passkeys, and signing in with one |
 //! | `names.rs` | `/api/users/names` |
 //! | `reauthentication.rs` | `/api/auth/reauthenticate`: a signed-in user proves again that they are present |
 //! | `invites.rs` | `/api/invites` |
@@ -25,6 +26,7 @@ mod invites;
 mod listing;
 mod me;
 mod names;
+mod passkeys;
 mod passwords;
 mod reauthentication;
 mod second_step;
@@ -103,6 +105,11 @@ pub async fn answer<E: Effects>(
         Endpoint::BeginTotp => outlined(factors::begin_totp(call, effects)).await,
         Endpoint::ConfirmTotp => outlined(factors::confirm_totp(call, effects)).await,
         Endpoint::RemoveTotp => outlined(factors::remove_totp(call, effects)).await,
+        Endpoint::RemovePasskey => outlined(factors::remove_passkey(call, effects)).await,
+        Endpoint::BeginPasskey => outlined(passkeys::begin_enrollment(call, effects)).await,
+        Endpoint::AddPasskey => outlined(passkeys::finish_enrollment(call, effects)).await,
+        Endpoint::PasskeyLogInOptions => outlined(passkeys::begin_use(call, effects)).await,
+        Endpoint::PasskeyLogIn => outlined(passkeys::log_in(call, effects)).await,
         Endpoint::RenewRecoveryCodes => outlined(factors::renew_recovery_codes(call, effects)).await,
         Endpoint::RemoveFactors => outlined(factors::remove_all(call, effects)).await,
         Endpoint::ListUsers => listing::list(call, effects).await,

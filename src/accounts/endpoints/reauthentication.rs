@@ -4,9 +4,9 @@
 //! Attempts count like sign-ins, under the same limits, before anything is compared. A token is rejected: a program
 //! that has it does not prove that a person is present.
 
-use super::{Call, factors, second_step, users};
+use super::{Call, factors, passkeys, second_step, users};
 use crate::{
-    accounts::factors::{FactorReply, FactorWrite, TotpState},
+    accounts::factors::{FactorReply, FactorWrite, TotpState, passkeys::ceremony::CeremonyPurpose},
     http::{
         form::Form,
         problem::{Fault, Rejection},
@@ -26,14 +26,17 @@ enum Proof<'a> {
     Password(&'a str),
     /// A code of the user's authenticator app.
     Code(&'a str),
+    /// A passkey of the user. Its message is in the form.
+    Passkey,
 }
 
 impl<'a> Proof<'a> {
     fn of(form: &'a Form) -> Result<Self, Rejection> {
-        match (form.optional("password")?, second_step::code(form)?) {
-            (Some(password), None) => Ok(Self::Password(password)),
-            (None, Some(code)) => Ok(Self::Code(code)),
-            _ => Err(Rejection::InvalidBody("password", "expected either password or code")),
+        match (form.optional("password")?, second_step::code(form)?, form.has("passkey")) {
+            (Some(password), None, false) => Ok(Self::Password(password)),
+            (None, Some(code), false) => Ok(Self::Code(code)),
+            (None, None, true) => Ok(Self::Passkey),
+            _ => Err(Rejection::InvalidBody("password", "expected one of password, code and passkey")),
         }
     }
 }
@@ -48,10 +51,11 @@ pub(super) async fn renew<E: Effects>(
         return Err(Rejection::ForbiddenHumanOnly.into());
     };
     users::count_by_address(call, effects).await?;
-    let form = call.form(&["password", "code"])?;
+    let form = call.form(&["password", "code", "ceremony", "passkey"])?;
     match Proof::of(&form)? {
         Proof::Password(password) => check_password(call, effects, user, password).await?,
         Proof::Code(code) => check_code(call, effects, user, code).await?,
+        Proof::Passkey => check_passkey(call, effects, user, &form).await?,
     }
     let cache = effects.memory().of::<SessionCache>();
     match effects.call_object::<Sessions>(user, &Command::Reauthenticate(call.author()?)).await? {
@@ -94,5 +98,21 @@ async fn check_code<E: Effects>(
         FactorReply::Done => Ok(second_step::forget_attempts(effects, user).await?),
         // The code was used before, or the factor is no longer the one that was compared.
         _ => Err(Rejection::InvalidCredentials.into()),
+    }
+}
+
+/// Checks a message of the user's passkey, and uses the passkey.
+async fn check_passkey<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: &str,
+    form: &Form,
+) -> Result<(), EarlyResponse> {
+    let ceremony = passkeys::ceremony(call, form, CeremonyPurpose::Reauthentication, user)?;
+    let check = passkeys::Check::of_user(user, passkeys::Verification::Required);
+    let checked = passkeys::check(call, effects, form, ceremony, check).await?;
+    match factors::write_factor(call, effects, FactorWrite::UsePasskey(checked.used)).await? {
+        FactorReply::SignedIn(_) => Ok(()),
+        reply => Err(passkeys::refusal(call, effects, &reply)),
     }
 }

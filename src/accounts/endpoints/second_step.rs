@@ -9,12 +9,14 @@
 
 use serde::Serialize;
 
-use super::{Call, users::signed_in};
+use super::{Call, passkeys, users::signed_in};
 use crate::{
     accounts::{
         self, Account, Accounts, Command,
         factors::{
-            FactorCommand, FactorReply, Proof, Ticket, TotpState, UsedStep, recovery,
+            FactorCommand, FactorReply, Proof, Ticket, TotpState, UsedStep,
+            passkeys::ceremony::CeremonyPurpose,
+            recovery,
             ticket::{self, Purpose},
             totp::{SEALING, TotpSecret, is_code},
         },
@@ -95,13 +97,13 @@ pub(super) async fn after_sign_up<E: Effects>(
     Ok(EndpointResponse { reply, cookies: None, proved: Some(id), detail: None })
 }
 
-/// Finishes a sign-in with a code of an authenticator app or a recovery code.
+/// Finishes a sign-in with a code of an authenticator app, a recovery code or a passkey.
 pub(super) async fn finish<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
     limiter::check(effects, BY_ADDRESS, &call.request.client_group()).await?;
-    let form = call.form(&["ticket", "code", "recoveryCode"])?;
+    let form = call.form(&["ticket", "code", "recoveryCode", "ceremony", "passkey"])?;
     let offered = Offered::read(&form)?;
     let ticket = call.cx.accounts.tickets.verify(form.text("ticket")?, Purpose::SignIn, call.meta.now)?;
     count_attempt(effects, &ticket.user).await?;
@@ -110,11 +112,16 @@ pub(super) async fn finish<E: Effects>(
             compare_code(call, effects, &ticket.user, TotpState::Confirmed, code).await?.map(Proof::Totp)
         }
         Offered::RecoveryCode(code) => recovery::hash(&ticket.user, code).map(Proof::RecoveryCode),
+        Offered::Passkey => {
+            let ceremony = passkeys::ceremony(call, &form, CeremonyPurpose::SecondFactor, &ticket.id)?;
+            let check = passkeys::Check::of_user(&ticket.user, passkeys::Verification::Preferred);
+            Some(Proof::Passkey(passkeys::check(call, effects, &form, ceremony, check).await?.used))
+        }
     };
     let proof = proof.ok_or(Rejection::InvalidCredentials)?;
     let detail = proof.name();
     let user = ticket.user.clone();
-    let user_status = use_proof(effects, ticket, proof).await?;
+    let user_status = use_proof(call, effects, ticket, proof).await?;
     forget_attempts(effects, &user).await?;
     let response = signed_in(call, effects, user, user_status, 200).await?;
     let session = response.detail.clone().unwrap_or_default();
@@ -192,6 +199,7 @@ pub(super) async fn forget_attempts<E: Effects>(effects: &E, user: &str) -> Resu
 }
 
 async fn use_proof<E: Effects>(
+    call: Call<'_>,
     effects: &E,
     ticket: Ticket,
     proof: Proof,
@@ -199,8 +207,7 @@ async fn use_proof<E: Effects>(
     match ask(effects, &Command::Factor(FactorCommand::SignIn(ticket, proof))).await? {
         FactorReply::SignedIn(user_status) => Ok(user_status),
         FactorReply::TicketUnusable => Err(Rejection::TicketUnusable.into()),
-        FactorReply::Wrong => Err(Rejection::InvalidCredentials.into()),
-        _ => Err(Fault::Internal.into()),
+        reply => Err(passkeys::refusal(call, effects, &reply)),
     }
 }
 
@@ -231,14 +238,17 @@ fn issue<E: Effects>(
 enum Offered<'a> {
     Code(&'a str),
     RecoveryCode(&'a str),
+    /// The form has a passkey's message.
+    Passkey,
 }
 
 impl<'a> Offered<'a> {
     fn read(form: &'a Form) -> Result<Self, Rejection> {
-        match (code(form)?, form.optional("recoveryCode")?) {
-            (Some(code), None) => Ok(Self::Code(code)),
-            (None, Some(code)) => Ok(Self::RecoveryCode(code)),
-            _ => Err(Rejection::InvalidBody("code", "expected either code or recoveryCode")),
+        match (code(form)?, form.optional("recoveryCode")?, form.has("passkey")) {
+            (Some(code), None, false) => Ok(Self::Code(code)),
+            (None, Some(code), false) => Ok(Self::RecoveryCode(code)),
+            (None, None, true) => Ok(Self::Passkey),
+            _ => Err(Rejection::InvalidBody("code", "expected one of code, recoveryCode and passkey")),
         }
     }
 }
@@ -249,6 +259,7 @@ impl Proof {
         match self {
             Self::Totp(_) => "totp",
             Self::RecoveryCode(_) => "recovery_code",
+            Self::Passkey(_) => "passkey",
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Call, users::is_set_up_open};
 use crate::{
-    accounts::settings::RequiredFactor,
+    accounts::{factors::passkeys::RelyingParty, settings::RequiredFactor},
     http::reply::EarlyResponse,
     identity::call::{EndpointResponse, json},
     platform::effects::Effects,
@@ -44,7 +44,7 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
             kinds: kinds.collect(),
         },
         mailer: false,
-        passkeys: false,
+        passkeys: RelyingParty::of(site).is_some(),
         passwords: true,
         password_min_length: accounts.passwords.min_length,
         second_factor: match accounts.required_factor {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     FactorReply, Ticket, TotpState, factors_of,
+    passkeys::{self, NewPasskey, UsedPasskey},
     sign_in::{UsedStep, holder, record_use, use_step},
     ticket::Purpose,
 };
@@ -25,6 +26,8 @@ pub enum Enrollment {
     },
     /// Confirms the pending secret. It replaces a confirmed one.
     ConfirmTotp(ConfirmTotp),
+    /// Stores a passkey.
+    AddPasskey(NewPasskey),
 }
 
 /// The confirmation of a pending secret.
@@ -51,11 +54,15 @@ pub enum FactorWrite {
     RemoveAll(String),
     /// Uses a right code of the author's authenticator app.
     UseStep(UsedStep),
+    /// Removes the author's passkey with this id, unless this policy requires it.
+    RemovePasskey(String, RequiredFactor),
+    /// Uses a passkey of the author.
+    UsePasskey(UsedPasskey),
 }
 
 /// Proof that factors of this user may be enrolled now: [`Authorized`], or a ticket that [`holder`] accepted.
-struct Enroller<'a> {
-    user: &'a str,
+pub(super) struct Enroller<'a> {
+    pub(super) user: &'a str,
 }
 
 /// Executes a change whose author was checked.
@@ -86,6 +93,8 @@ pub(in crate::accounts) fn write(
             let is_accepted = use_step(store, proof.user, &right)?;
             Ok(if is_accepted { FactorReply::Done } else { FactorReply::Wrong })
         }
+        FactorWrite::RemovePasskey(id, required) => remove_passkey(store, proof, &id, required),
+        FactorWrite::UsePasskey(used) => passkeys::use_once(store, &used, Some(proof.user), now),
     }
 }
 
@@ -102,8 +111,8 @@ pub(super) fn enroll_with_ticket(
         return Ok(FactorReply::TicketUnusable);
     }
     let reply = enroll(store, &Enroller { user: &ticket.user }, enrollment, now)?;
-    if reply == FactorReply::Done {
-        record_use(store, ticket, now)?;
+    if matches!(reply, FactorReply::Done | FactorReply::PasskeyAdded { .. }) {
+        record_use(store, &ticket.id, ticket.expires_at, now)?;
     }
     Ok(reply)
 }
@@ -140,6 +149,7 @@ fn enroll(
             row.text(0).map(FactorReply::Begun)
         }
         Enrollment::ConfirmTotp(confirm) => confirm_totp(store, enroller, &confirm),
+        Enrollment::AddPasskey(new) => passkeys::add(store, enroller, &new, now),
     }
 }
 
@@ -192,7 +202,34 @@ fn remove_totp(
     Ok(FactorReply::Done)
 }
 
-fn replace_recovery_codes(store: &impl Store, user: &str, hashes: &[String]) -> Result<(), StoreError> {
+/// Removes a passkey of the author. With the last factor, the recovery codes go, too.
+fn remove_passkey(
+    store: &impl Store,
+    proof: &Authorized<'_>,
+    id: &str,
+    required: RequiredFactor,
+) -> Result<FactorReply, StoreError> {
+    let owned = passkeys::list(store, proof.user)?;
+    if !owned.iter().any(|passkey| passkey.id == id) {
+        return Ok(FactorReply::NotFound);
+    }
+    let is_last = owned.len() == 1 && !factors_of(store, proof.user)?.totp;
+    if is_last && required.applies_to(proof.role) {
+        return Ok(FactorReply::LastFactor);
+    }
+    if is_last {
+        remove_all(store, proof.user)?;
+    } else {
+        store.run("DELETE FROM passkeys WHERE id = ? AND user = ?", &[id.into(), proof.user.into()])?;
+    }
+    Ok(FactorReply::Done)
+}
+
+pub(super) fn replace_recovery_codes(
+    store: &impl Store,
+    user: &str,
+    hashes: &[String],
+) -> Result<(), StoreError> {
     store.run("DELETE FROM recovery_codes WHERE user = ?", &[user.into()])?;
     for hash in hashes {
         store.run(

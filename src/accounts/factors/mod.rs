@@ -1,10 +1,11 @@
-//! Second factors: codes of an authenticator app, and recovery codes.
+//! Second factors: codes of an authenticator app, passkeys, and recovery codes. A passkey can also be the only factor.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `mod.rs` | commands, replies and tables; which factors a user has |
 //! | `totp.rs` | time-based codes (RFC 6238) |
 //! | `recovery.rs` | recovery codes |
+//! | `passkeys/` | passkeys (Web Authentication) |
 //! | `ticket.rs` | tickets: proof of a finished step of a sign-in |
 //! | `enrollment.rs` | enrolling and removing factors |
 //! | `sign_in.rs` | the second step of a sign-in |
@@ -19,6 +20,7 @@
 //! 5. While the policy requires a factor of a user, the user cannot remove the last one. An admin can.
 //! 6. Without a factor there are no recovery codes.
 
+pub mod passkeys;
 pub mod recovery;
 pub mod ticket;
 pub mod totp;
@@ -34,6 +36,8 @@ pub use enrollment::{ConfirmTotp, Enrollment, FactorWrite};
 pub(super) use enrollment::{remove_all, write};
 pub use sign_in::{Proof, UsedStep};
 pub use ticket::Ticket;
+
+use passkeys::{Passkey, PasskeyUser, StoredPasskey, UsedPasskey};
 
 use super::settings::RequiredFactor;
 use crate::{
@@ -54,6 +58,12 @@ pub enum FactorCommand {
     Enroll(Ticket, Enrollment),
     /// Finishes a sign-in with a second factor.
     SignIn(Ticket, Proof),
+    /// Returns what the options for a browser say of the active user with this id.
+    PasskeyUser(String),
+    /// Finds a passkey by the id of its credential.
+    FindPasskey(String),
+    /// Signs in with a passkey alone.
+    SignInWithPasskey(UsedPasskey),
 }
 
 /// Replies to commands about second factors.
@@ -77,6 +87,23 @@ pub enum FactorReply {
     LastFactor,
     /// There is no such factor.
     NotFound,
+    /// What the options for a browser say of a user, if there is such an active user.
+    PasskeyUser(Option<PasskeyUser>),
+    /// A passkey, if it is known.
+    Passkey(Option<StoredPasskey>),
+    /// The passkey was stored.
+    PasskeyAdded {
+        /// Whether it is the user's first factor. Then the recovery codes were stored, too.
+        is_first: bool,
+    },
+    /// The credential is registered already.
+    PasskeyTaken,
+    /// The user has [`MOST_PASSKEYS`](passkeys::MOST_PASSKEYS).
+    PasskeyLimit,
+    /// The ceremony was used, or has expired.
+    CeremonyUnusable,
+    /// The counter of the passkey is not higher than the stored one: the authenticator may have been cloned.
+    CounterWentBack,
 }
 
 /// Which factors a user has.
@@ -97,6 +124,8 @@ pub struct Enrolled {
     pub totp: bool,
     /// Number of unused recovery codes.
     pub recovery_codes_left: i64,
+    /// The passkeys.
+    pub passkeys: Vec<Passkey>,
 }
 
 /// Whether a secret for codes was proved.
@@ -168,6 +197,11 @@ pub(super) fn handle(
             enrollment::enroll_with_ticket(store, &ticket, enrollment, now)
         }
         FactorCommand::SignIn(ticket, proof) => sign_in::sign_in(store, &ticket, proof, now),
+        FactorCommand::PasskeyUser(user) => passkeys::user(store, &user).map(FactorReply::PasskeyUser),
+        FactorCommand::FindPasskey(credential) => {
+            passkeys::find(store, &credential).map(FactorReply::Passkey)
+        }
+        FactorCommand::SignInWithPasskey(used) => passkeys::use_once(store, &used, None, now),
     }
 }
 
@@ -187,7 +221,7 @@ fn enrolled(store: &impl Store, user: &str) -> Result<Enrolled, StoreError> {
     let factors = factors_of(store, user)?;
     let rows = store.run("SELECT count(*) FROM recovery_codes WHERE user = ?", &[user.into()])?;
     let recovery_codes_left = rows.first().map_or(Ok(0), |row| row.integer(0))?;
-    Ok(Enrolled { totp: factors.totp, recovery_codes_left })
+    Ok(Enrolled { totp: factors.totp, recovery_codes_left, passkeys: passkeys::list(store, user)? })
 }
 
 fn find_totp(store: &impl Store, user: &str, state: TotpState) -> Result<Option<StoredTotp>, StoreError> {

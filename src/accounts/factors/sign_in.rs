@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FactorReply, Ticket, TotpState, ticket, ticket::Purpose};
+use super::{
+    FactorReply, Ticket, TotpState,
+    passkeys::{self, UsedPasskey},
+    ticket,
+    ticket::Purpose,
+};
 use crate::{
     accounts::users::read_status,
     base::time::Timestamp,
@@ -18,6 +23,8 @@ pub enum Proof {
     Totp(UsedStep),
     /// A recovery code, by its hash.
     RecoveryCode(String),
+    /// A passkey. The Worker has checked its message.
+    Passkey(UsedPasskey),
 }
 
 /// A right code of an authenticator app.
@@ -44,11 +51,15 @@ pub(super) fn sign_in(
     let is_accepted = match proof {
         Proof::Totp(right) => use_step(store, &ticket.user, &right)?,
         Proof::RecoveryCode(hash) => use_recovery_code(store, &ticket.user, &hash)?,
+        Proof::Passkey(used) => match passkeys::use_once(store, &used, Some(&ticket.user), now)? {
+            FactorReply::SignedIn(_) => true,
+            refusal => return Ok(refusal),
+        },
     };
     if !is_accepted {
         return Ok(FactorReply::Wrong);
     }
-    record_use(store, ticket, now)?;
+    record_use(store, &ticket.id, ticket.expires_at, now)?;
     Ok(FactorReply::SignedIn(status))
 }
 
@@ -63,25 +74,34 @@ pub(super) fn holder(
     if ticket.purpose != purpose || ticket.expires_at <= now {
         return Ok(None);
     }
-    let select = "SELECT role, active, version, password FROM users WHERE id = ? AND active = 1
-        AND NOT EXISTS (SELECT 1 FROM used_tickets WHERE id = ?)";
-    let rows = store.run(select, &[(&ticket.user).into(), (&ticket.id).into()])?;
+    if is_used(store, &ticket.id)? {
+        return Ok(None);
+    }
+    let select = "SELECT role, active, version, password FROM users WHERE id = ? AND active = 1";
+    let rows = store.run(select, &[(&ticket.user).into()])?;
     let Some(row) = rows.first() else { return Ok(None) };
     let (status, password) = (read_status(row, 0)?, row.text(3)?);
     let present = ticket::generation(&password, &status);
     Ok(ticket::is_of_generation(ticket, &present).then_some(status))
 }
 
-/// Records that a ticket was used. Deletes some records of tickets that have ended.
-pub(super) fn record_use(store: &impl Store, ticket: &Ticket, now: Timestamp) -> Result<(), StoreError> {
+/// Returns whether a ticket or a ceremony was used.
+pub(super) fn is_used(store: &impl Store, id: &str) -> Result<bool, StoreError> {
+    Ok(!store.run("SELECT 1 FROM used_tickets WHERE id = ?", &[id.into()])?.is_empty())
+}
+
+/// Records that a ticket or a ceremony was used. Deletes some records of those that have ended.
+pub(super) fn record_use(
+    store: &impl Store,
+    id: &str,
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     store.run(
         "DELETE FROM used_tickets WHERE id IN (SELECT id FROM used_tickets WHERE until <= ? LIMIT 20)",
         &[now.into()],
     )?;
-    store.run(
-        "INSERT INTO used_tickets (id, until) VALUES (?, ?)",
-        &[(&ticket.id).into(), ticket.expires_at.into()],
-    )?;
+    store.run("INSERT INTO used_tickets (id, until) VALUES (?, ?)", &[id.into(), expires_at.into()])?;
     Ok(())
 }
 

@@ -109,7 +109,7 @@ fn accepts_each_code_and_each_ticket_once() {
 }
 
 fn enrolled_with(recovery_codes_left: i64) -> FactorReply {
-    FactorReply::Enrolled(Enrolled { totp: true, recovery_codes_left })
+    FactorReply::Enrolled(Enrolled { totp: true, recovery_codes_left, passkeys: Vec::new() })
 }
 
 type Event = fn(&Sqlite);

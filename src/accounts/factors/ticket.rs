@@ -49,7 +49,20 @@ pub struct Ticket {
     pub expires_at: Timestamp,
 }
 
-/// The keys that sign and verify tickets.
+/// What is signed, in tickets and in the ceremonies of passkeys.
+#[derive(Debug)]
+pub(super) struct Claims {
+    /// The id, under which its use is recorded.
+    pub(super) id: String,
+    /// The user, or what else it is about.
+    pub(super) subject: String,
+    /// The user's generation.
+    pub(super) generation: String,
+    /// When it ends.
+    pub(super) expires_at: Timestamp,
+}
+
+/// The keys that sign and verify tickets, and ceremonies of passkeys.
 #[derive(Clone, Debug)]
 pub struct TicketKeys(Keys);
 
@@ -83,14 +96,8 @@ impl TicketKeys {
     /// Signs a ticket.
     #[must_use]
     pub fn sign(&self, ticket: &Ticket) -> String {
-        let payload = Payload {
-            aud: ticket.purpose.audience().into(),
-            sub: (&ticket.user).into(),
-            jti: (&ticket.id).into(),
-            generation: (&ticket.generation).into(),
-            exp: ticket.expires_at.0,
-        };
-        self.0.sign(&serde_json::to_vec(&payload).unwrap_or_default())
+        let Ticket { id, purpose, user, generation, expires_at } = ticket.clone();
+        self.sign_claims(purpose.audience(), &Claims { id, subject: user, generation, expires_at })
     }
 
     /// Verifies a ticket. Only [`Accounts`](crate::accounts::Accounts) knows whether it was used, and whether its user
@@ -99,17 +106,31 @@ impl TicketKeys {
     /// # Errors
     /// [`Rejection::TicketUnusable`] if it is not a ticket for this purpose, or expired.
     pub fn verify(&self, text: &str, purpose: Purpose, now: Timestamp) -> Result<Ticket, Rejection> {
-        let verified = self.0.verify(text).map_err(|_| Rejection::TicketUnusable)?;
-        let payload = std::str::from_utf8(verified.payload()).ok().and_then(form::answer_of::<Payload<'_>>);
-        let payload = payload.ok_or(Rejection::TicketUnusable)?;
+        let claims = self.verify_claims(purpose.audience(), text, now).ok_or(Rejection::TicketUnusable)?;
+        let Claims { id, subject: user, generation, expires_at } = claims;
+        Ok(Ticket { id, purpose, user, generation, expires_at })
+    }
+
+    /// Signs claims for one audience.
+    pub(super) fn sign_claims(&self, audience: &str, claims: &Claims) -> String {
+        let payload = Payload {
+            aud: audience.into(),
+            sub: (&claims.subject).into(),
+            jti: (&claims.id).into(),
+            generation: (&claims.generation).into(),
+            exp: claims.expires_at.0,
+        };
+        self.0.sign(&serde_json::to_vec(&payload).unwrap_or_default())
+    }
+
+    /// Returns the claims in a text, if it was signed for this audience and has not expired.
+    pub(super) fn verify_claims(&self, audience: &str, text: &str, now: Timestamp) -> Option<Claims> {
+        let verified = self.0.verify(text).ok()?;
+        let payload = form::answer_of::<Payload<'_>>(std::str::from_utf8(verified.payload()).ok()?)?;
         let expires_at = Timestamp(payload.exp);
-        if payload.aud != purpose.audience() || expires_at <= now {
-            return Err(Rejection::TicketUnusable);
-        }
-        Ok(Ticket {
+        (payload.aud == audience && expires_at > now).then(|| Claims {
             id: payload.jti.into_owned(),
-            purpose,
-            user: payload.sub.into_owned(),
+            subject: payload.sub.into_owned(),
             generation: payload.generation.into_owned(),
             expires_at,
         })

@@ -51,6 +51,8 @@ pub enum ForbiddenBy {
     TokenLimit,
     /// A disabled user cannot use a reset link.
     UserDisabled,
+    /// The user has the maximum number of passkeys.
+    PasskeyLimit,
 }
 
 /// The part of a token's scope that does not cover a request.
@@ -172,6 +174,7 @@ impl ForbiddenBy {
             Self::SecondFactorMissing => "second_factor_missing",
             Self::TokenLimit => "token_limit",
             Self::UserDisabled => "user_disabled",
+            Self::PasskeyLimit => "passkey_limit",
         }
     }
 
@@ -190,6 +193,7 @@ impl ForbiddenBy {
             }
             Self::TokenLimit => "token limit reached (100 live): revoke one first",
             Self::UserDisabled => "this user is disabled and cannot sign in: enable the user first",
+            Self::PasskeyLimit => "passkey limit reached (20): remove one first",
         }
     }
 }

@@ -41,6 +41,8 @@ pub enum Rejection {
     ResetUnusable,
     /// The new password is one of the most common ones; the member that has it.
     PasswordTooCommon(&'static str),
+    /// The ceremony of a passkey was used, has expired, or is not for this.
+    CeremonyUnusable,
     /// The text is not an invite token in form.
     InvalidToken,
     /// The invite is for another e-mail address, or the address already has an account.
@@ -178,6 +180,12 @@ impl Rejection {
                 400,
                 "password_too_common",
                 "many people use this password, so it is easy to guess: choose another one",
+                None,
+            ),
+            Self::CeremonyUnusable => (
+                410,
+                "ceremony_unusable",
+                "this request for a passkey has expired or was used: start again",
                 None,
             ),
             Self::InvalidToken => (400, "invalid_token", "invalid invite token: open the whole link", None),

@@ -1,27 +1,21 @@
 /** Password, authenticator app, recovery codes, passkeys. */
 
 import { useCallback, useEffect, useState } from "preact/hooks";
-import type { call, Problem as ProblemData } from "../api.ts";
+import type { Answer, Problem as ProblemData } from "../api.ts";
 import type { PartProps } from "../pages/account.tsx";
-import { hasPasskeys, makePasskey } from "../passkeys.ts";
+import { hasPasskeys } from "../passkeys.ts";
 import type { Settings } from "../settings.ts";
 import { TEXTS } from "../texts.ts";
 import { Act } from "../ui/act.tsx";
 import { type Field, Form, newPassword, PASSWORD } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
-import { Badge, When } from "../ui/show.tsx";
+import { Badge } from "../ui/show.tsx";
 import { callSignedIn } from "./list.tsx";
+import { type Passkey, Passkeys } from "./passkeys.tsx";
 import { RecoveryCodes } from "./recovery.tsx";
 import { SetUpTotp } from "./totp.tsx";
 
 const { security: T, fields: LABELS, reset: RESET } = TEXTS;
-
-interface Passkey {
-  id: string;
-  name: string;
-  createdAt: string;
-  lastUsedAt: string | null;
-}
 
 interface Factors {
   totp: boolean;
@@ -81,7 +75,7 @@ function SecondFactors({ passkeys }: { passkeys: boolean }) {
   }, [reload]);
 
   /** Awaits a change, and shows its message or its problem. */
-  const change = async (request: ReturnType<typeof call>, said: string) => {
+  const change = async (request: Promise<Answer<unknown>>, said: string) => {
     setProblem(undefined);
     const answer = await request;
     if (answer.ok) setMessage(said);
@@ -105,7 +99,7 @@ function SecondFactors({ passkeys }: { passkeys: boolean }) {
 
 interface FactorProps {
   factors: Factors;
-  change: (request: ReturnType<typeof call>, said: string) => Promise<void>;
+  change: (request: Promise<Answer<unknown>>, said: string) => Promise<void>;
   reload: () => Promise<void>;
 }
 
@@ -159,7 +153,7 @@ function Totp({ factors, change, reload }: FactorProps) {
           />
         )}
       </article>
-      {(factors.totp || factors.recoveryCodesLeft > 0) && (
+      {(factors.totp || (factors.passkeys?.length ?? 0) > 0) && (
         <article>
           <h3>{T.recoveryHeading}</h3>
           <p class="about">
@@ -185,68 +179,6 @@ function Totp({ factors, change, reload }: FactorProps) {
         </article>
       )}
     </>
-  );
-}
-
-function Passkeys({ passkeys, change }: { passkeys: Passkey[]; change: FactorProps["change"] }) {
-  const send = async ({ name }: Record<string, string>) => {
-    const options = await callSignedIn<unknown>("POST", "/auth/passkeys/options", { json: {} });
-    if (!options.ok) return options;
-    const passkey = await makePasskey(options.data);
-    if (!passkey) {
-      const problem = { title: T.passkeyFailed, detail: T.passkeyFailedDetail };
-      return { ok: false as const, status: 0, problem, data: {} };
-    }
-    return callSignedIn("POST", "/auth/passkeys", { json: { name, passkey } });
-  };
-  return (
-    <article>
-      <h3>{T.passkeysHeading}</h3>
-      <p class="about">{T.passkeysAbout}</p>
-      {passkeys.length === 0 && <p class="empty">{T.passkeysEmpty}</p>}
-      <ul class="rows" data-testid="passkeys">
-        {passkeys.map(({ id, name, createdAt, lastUsedAt }) => (
-          <li key={id} data-testid="passkey">
-            <div class="description">
-              <strong>{name}</strong>
-              <small>
-                {TEXTS.tokens.created} <When at={createdAt} /> ·{" "}
-                {lastUsedAt ? (
-                  <>
-                    {TEXTS.tokens.lastUsed} <When at={lastUsedAt} />
-                  </>
-                ) : (
-                  TEXTS.tokens.neverUsed
-                )}
-              </small>
-            </div>
-            <div class="actions">
-              <Act
-                label={T.passkeyRemove}
-                about={name}
-                tone="danger"
-                question={T.passkeyRemoveQuestion(name)}
-                act={() =>
-                  change(
-                    callSignedIn("DELETE", `/auth/factors/passkeys/${encodeURIComponent(id)}`),
-                    T.passkeyRemoved(name),
-                  )
-                }
-              />
-            </div>
-          </li>
-        ))}
-      </ul>
-      <Form
-        id="passkey"
-        label={T.passkeyAdd}
-        fields={[{ name: "name", label: T.passkeyName, hint: T.passkeyNameHint, required: true }]}
-        send={send}
-        done={() =>
-          change(Promise.resolve({ ok: true, status: 204, data: undefined }), T.passkeyAdded)
-        }
-      />
-    </article>
   );
 }
 

@@ -1,8 +1,9 @@
 import { useState } from "preact/hooks";
+import { AddPasskey } from "../account/passkeys.tsx";
 import { SetUpTotp } from "../account/totp.tsx";
 import { call, type Problem as ProblemData } from "../api.ts";
 import { enter } from "../go.ts";
-import { getPasskey, hasPasskeys } from "../passkeys.ts";
+import { hasPasskeys, usePasskey } from "../passkeys.ts";
 import { type PageProps, start } from "../start.tsx";
 import { TEXTS } from "../texts.ts";
 import { dropTicket, readTicket } from "../ticket.ts";
@@ -19,8 +20,9 @@ type Method = "password" | "totp" | "recovery_code" | "passkey";
 function Factor({ settings }: PageProps) {
   const [ticket] = useState(readTicket);
   if (ticket?.enroll) return <Enroll settings={settings} ticket={ticket.ticket} />;
-  const offered = ticket ? (ticket.methods as Method[]) : (["password", "totp"] as Method[]);
-  const known = offered.filter((method) => method !== "passkey" || hasPasskeys());
+  const offered: string[] = ticket ? ticket.methods : ["password", "totp", "passkey"];
+  const can = settings.passkeys && hasPasskeys();
+  const known = (offered as Method[]).filter((method) => method !== "passkey" || can);
   return <Confirm settings={settings} ticket={ticket?.ticket} methods={known} />;
 }
 
@@ -48,13 +50,9 @@ function Confirm({ settings, ticket, methods }: ConfirmProps) {
   };
   const withPasskey = async () => {
     setProblem(undefined);
-    const options = await call<unknown>("POST", "/auth/passkeys/login-options", {
-      json: ticket ? { ticket } : {},
-    });
-    if (!options.ok) return setProblem(options.problem);
-    const passkey = await getPasskey(options.data);
-    if (!passkey) return setProblem({ title: TEXTS.signIn.passkeyFailed });
-    const answer = await send({ passkey });
+    const json = ticket ? { ticket } : { for: "reauthentication" };
+    const used = await usePasskey(json, T.passkeyFailed);
+    const answer = used.ok ? await send(used.data) : used;
     if (answer.ok) done();
     else setProblem(answer.problem);
   };
@@ -111,16 +109,31 @@ function Confirm({ settings, ticket, methods }: ConfirmProps) {
 
 /** Sets up the first factor of a user who must have one. Then the user confirms a code as at each sign-in. */
 function Enroll({ settings, ticket }: PageProps & { ticket: string }) {
+  const [withPasskey, setWithPasskey] = useState(false);
+  const done = () => {
+    dropTicket();
+    location.assign(`sign-in${location.search}`);
+  };
   return (
     <Narrow settings={settings} title={T.enrolHeading}>
       <p class="about">{T.enrolAbout}</p>
-      <SetUpTotp
-        ticket={ticket}
-        done={() => {
-          dropTicket();
-          location.assign(`sign-in${location.search}`);
-        }}
-      />
+      {withPasskey ? (
+        <AddPasskey ticket={ticket} done={done} />
+      ) : (
+        <SetUpTotp ticket={ticket} done={done} />
+      )}
+      {settings.passkeys && hasPasskeys() && (
+        <p class="links">
+          <button
+            type="button"
+            class="quiet"
+            data-testid="enroll-other"
+            onClick={() => setWithPasskey(!withPasskey)}
+          >
+            {withPasskey ? T.enrolApp : T.usePasskey}
+          </button>
+        </p>
+      )}
     </Narrow>
   );
 }

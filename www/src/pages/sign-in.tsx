@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { call, type Problem as ProblemData } from "../api.ts";
 import { enter } from "../go.ts";
-import { getPasskey, hasPasskeys } from "../passkeys.ts";
+import { hasPasskeys, usePasskey } from "../passkeys.ts";
 import { siteName } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
 import { TEXTS } from "../texts.ts";
@@ -62,12 +62,13 @@ function WithPasskey() {
   const [problem, setProblem] = useState<ProblemData>();
   const signIn = async () => {
     setProblem(undefined);
-    const options = await call<unknown>("POST", "/auth/passkeys/login-options", { json: {} });
-    if (!options.ok) return setProblem(options.problem);
-    const credential = await getPasskey(options.data);
-    if (!credential) return setProblem({ title: T.passkeyFailed });
-    const answer = await call("POST", "/auth/passkeys/login", { json: credential });
-    if (!answer.ok) return setProblem(answer.problem);
+    const used = await usePasskey({}, T.passkeyFailed);
+    if (!used.ok) return setProblem(used.problem);
+    const answer = await call("POST", "/auth/passkeys/login", { json: used.data });
+    if (!answer.ok) {
+      const isUnknown = answer.problem.code === "invalid_credentials";
+      return setProblem(isUnknown ? { title: T.passkeyUnknown } : answer.problem);
+    }
     enter();
   };
   return (
