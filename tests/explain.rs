@@ -10,19 +10,27 @@ use std::{
 use serde_json::{Value, json};
 
 fn explain(method: &str, path: &str, headers: &Value) -> String {
+    explain_as("nobody", method, path, headers)
+}
+
+fn explain_as(client: &str, method: &str, path: &str, headers: &Value) -> String {
     let input = json!({
         "vars": {
             "PUBLIC_ORIGINS": "https://app.example",
             "UPSTREAM": "https://origin.example",
-            "SESSION": { "login": "upstream" },
+            "SESSION": { "login": "accounts" },
             "ROUTES": [
                 { "path": "/a", "access": "user" },
+                { "path": "/admins", "access": "admin", "recent": "10m" },
+                { "path": "/agents", "access": "agent" },
+                { "path": "/people", "access": "human" },
                 { "path": "/never", "access": "user", "unauthenticated": "401" },
                 { "path": "/noted", "access": "public", "audit": "best_effort" },
             ],
         },
-        "bindings": ["AUDIT", "SESSIONS"],
+        "bindings": ["ACCOUNTS", "AUDIT", "LIMITER", "SESSIONS", "TOKENS"],
         "secrets": null,
+        "as": client,
         "method": method,
         "url": format!("https://app.example{path}"),
         "headers": headers,
@@ -64,4 +72,89 @@ fn shows_a_best_effort_audit_as_passed() {
     assert!(line.contains("passed") && line.contains("best_effort"), "{line}");
     let text = explain("GET", "/a", &json!([["Sec-Fetch-Mode", "navigate"]]));
     assert!(text.contains("302 redirect_to_login"), "{text}");
+}
+
+#[test]
+fn decides_for_each_client() {
+    for (path, decisions) in [
+        ("/a", ["401 unauthorized", "allow", "allow", "403 forbidden_kind", "allow"]),
+        (
+            "/admins",
+            ["401 unauthorized", "403 forbidden_role", "allow", "403 forbidden_kind", "403 forbidden_role"],
+        ),
+        (
+            "/agents",
+            ["401 unauthorized", "403 forbidden_kind", "403 forbidden_kind", "allow", "403 forbidden_kind"],
+        ),
+        (
+            "/people",
+            ["401 unauthorized", "allow", "allow", "403 forbidden_human_only", "403 forbidden_human_only"],
+        ),
+    ] {
+        let clients = ["nobody", "user", "admin", "agent", "mat_"];
+        for (client, decision) in clients.into_iter().zip(decisions) {
+            let text = explain_as(client, "GET", path, &json!([["sec-fetch-mode", "cors"]]));
+            let last = text.lines().rfind(|line| !line.starts_with('(')).unwrap_or_default();
+            assert!(last.starts_with(decision), "{client} at {path}: {text}");
+        }
+    }
+}
+
+#[test]
+fn replays_a_log_by_rule() {
+    let input = json!({
+        "vars": {
+            "PUBLIC_ORIGINS": "https://app.example",
+            "UPSTREAM": "https://origin.example",
+            "SESSION": { "login": "upstream" },
+            "ROUTES": [
+                { "path": "/assets/{*rest}", "access": "public" },
+                { "path": "/admin", "access": "admin" },
+                { "path": "/people", "access": "human" },
+            ],
+        },
+        "bindings": ["SESSIONS"],
+        "secrets": null,
+        "as": "user",
+        "json": true,
+        "now": 1_800_000_000,
+        "requests": [
+            ["GET", "https://app.example/assets/a.js", 700],
+            ["GET", "https://app.example/assets/b.js", 1],
+            ["GET", "https://app.example/reports", 40],
+            ["POST", "https://app.example/reports", 2],
+            ["GET", "https://app.example/admin", 3],
+            ["POST", "https://app.example/people", 5],
+            ["GET", "https://app.example/a%00b", 1],
+        ],
+    });
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tools"))
+        .arg("replay")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child process");
+    child.stdin.take().expect("stdin").write_all(input.to_string().as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("an exit status");
+    assert!(output.status.success(), "{output:?}");
+    let rows: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows: Vec<String> = rows
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| {
+            format!("{} {} | {} | {}", row["requests"], row["rule"], row["nobody"], row["as"])
+                .replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "1 (no canonical path) | 400 ambiguous_path | 400 ambiguous_path",
+            "42 (no rule) | 401 unauthorized | pass",
+            "3 /admin | 401 unauthorized | 403 forbidden_role",
+            "701 /assets/{*rest} | pass | pass",
+            "5 /people | 401 unauthorized | pass",
+        ]
+    );
 }

@@ -57,7 +57,8 @@ pub struct Trace {
 /// The rule of a request.
 #[derive(Debug, Serialize)]
 pub struct Found {
-    path: String,
+    /// The pattern of its path.
+    pub path: String,
     methods: Vec<String>,
     operation: Option<String>,
     access: String,

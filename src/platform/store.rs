@@ -33,9 +33,9 @@ pub trait Object {
     /// Class name, binding name and migrations.
     const CLASS: Class;
     /// The commands it accepts.
-    type Command: Serialize + DeserializeOwned;
+    type Command: Serialize + DeserializeOwned + 'static;
     /// The replies to them.
-    type Reply: Serialize + DeserializeOwned;
+    type Reply: Serialize + DeserializeOwned + 'static;
 
     /// Runs a command.
     ///

@@ -3,9 +3,10 @@
 import { parseArgs } from "node:util";
 import { publicOrigins } from "./configuration.mjs";
 import { Failure } from "./failure.mjs";
+import { readLog } from "./log.mjs";
 
 const USAGE =
-  'METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--env NAME] [--config FILE] [--dev] [--json]';
+  'METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--env NAME] [--config FILE] [--dev] [--json], or --log FILE instead of METHOD and URL';
 
 /** The headers that a browser sends when it opens a page. */
 const NAVIGATION = [
@@ -21,6 +22,7 @@ const NAVIGATION = [
  * - `--as` is `nobody`, `user`, `admin`, `agent` or the prefix of a token.
  * - `--navigate` adds the headers of a browser that opens a page.
  * - `--dev` reads `.dev.vars`, too.
+ * - `--log` replays an access log instead: it prints what would be refused, by rule.
  *
  * @param {string[]} args
  * @param {object} context
@@ -29,26 +31,32 @@ const NAVIGATION = [
  * @param {(program: string, input: string) => Promise<{ code: number, output: string }>} context.runTool
  */
 export async function explain(args, { command, read, runTool }) {
-  const { method, url, headers, env, config, dev, ...options } = readArguments(args, command);
+  const { method, url, headers, env, config, dev, log, ...options } = readArguments(args, command);
+  const replayed = log && (await readLog(log));
   const configuration = await read({ env, config, dev });
+  const absolute = (path) => (path.startsWith("/") ? firstOrigin(configuration.vars) + path : path);
   const input = {
     ...configuration,
-    method,
-    url: url.startsWith("/") ? firstOrigin(configuration.vars) + url : url,
-    headers,
-    as: options.as,
+    as: options.as ?? (log ? "user" : "nobody"),
     json: options.json,
     now: Math.floor(Date.now() / 1_000),
+    ...(log
+      ? { requests: replayed.requests.map(([name, path, count]) => [name, absolute(path), count]) }
+      : { method, url: absolute(url), headers }),
   };
-  const { code, output } = await runTool("explain", JSON.stringify(input));
+  const { code, output } = await runTool(log ? "replay" : "explain", JSON.stringify(input));
   (code === 0 ? process.stdout : process.stderr).write(output);
+  if (replayed?.unreadable)
+    console.error(`${replayed.unreadable} lines have no request and were left out`);
+  if (replayed?.isCut) console.error("the log has too many different requests: some were left out");
   return code;
 }
 
 function readArguments(args, command) {
   const options = {
     header: { type: "string", short: "H", multiple: true, default: [] },
-    as: { type: "string", default: "nobody" },
+    as: { type: "string" },
+    log: { type: "string" },
     navigate: { type: "boolean", default: false },
     env: { type: "string", short: "e" },
     config: { type: "string", short: "c" },
@@ -58,6 +66,12 @@ function readArguments(args, command) {
   try {
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
     const [method, url, ...rest] = positionals;
+    if (values.log !== undefined) {
+      if (method || values.header.length > 0 || values.navigate) {
+        throw new RangeError("--log replaces the method, the URL and the headers");
+      }
+      return values;
+    }
     if (!url || rest.length > 0) throw new RangeError("expected a method and a URL");
     const headers = values.header.map(parseHeader);
     if (values.navigate) headers.push(...NAVIGATION);

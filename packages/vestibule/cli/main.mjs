@@ -31,6 +31,7 @@ const USAGE = `usage: vestibule COMMAND
                   --env NAME, --config FILE
   explain         says how a request would be decided, and why
                   METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--dev] [--json]
+                  --log FILE          replays an access log: what would be refused, by rule
   keys            prints new random secrets, in the format of .dev.vars
   audit-verify    verifies the audit trail of a deployment
                   URL [--days N] [--endpoints /api]

@@ -1,4 +1,4 @@
-/** Runs Vestibule's programs (`check-config`, `explain`), which are one WebAssembly module with WASI. */
+/** Runs Vestibule's programs (`check-config`, `explain`, `replay`), which are one WebAssembly module with WASI. */
 
 import { readFile } from "node:fs/promises";
 import { ConsoleStdout, File, OpenFile, WASI } from "@bjorn3/browser_wasi_shim";
@@ -8,7 +8,7 @@ let compiled;
 /**
  * Runs a program.
  *
- * @param {"check-config" | "explain"} program
+ * @param {"check-config" | "explain" | "replay"} program
  * @param {string} input its standard input
  * @returns {Promise<{ code: number, output: string }>} its exit code, and what it printed: errors and warnings, too
  */
