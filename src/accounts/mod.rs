@@ -12,6 +12,7 @@
 //! | `writes.rs` | commands by which people make changes, and the check of their authors |
 //! | `factors/` | second factors |
 //! | `passwords/` | changing passwords, reset links |
+//! | `mailer.rs` | mail to users, by a service of the operator |
 //! | `login.rs` | opens, extends and ends sessions |
 //! | `profile.rs` | a user's name and e-mail address for upstream |
 //! | `provision.rs` | the tokens of `AGENT_TOKENS` |
@@ -38,6 +39,7 @@
 pub mod endpoints;
 pub mod factors;
 pub mod login;
+pub mod mailer;
 pub mod pages;
 pub mod passwords;
 pub mod profile;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     factors::ticket::TicketKeys,
+    mailer::Mailer,
     pages::{Branding, Pages},
     passwords::policy::Policy as PasswordPolicy,
 };
@@ -22,6 +23,8 @@ pub struct Settings {
     pub export: Option<KeyDerivation>,
     /// What applies to passwords (`PASSWORDS`).
     pub passwords: PasswordPolicy,
+    /// The service that sends mail (`MAILER`), if there is one.
+    pub mailer: Option<Mailer>,
     /// The keys that sign tickets.
     pub tickets: TicketKeys,
     /// Derives the keys that seal secrets for codes.

@@ -29,6 +29,12 @@ pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
+/// Encodes bytes as standard base64 with padding.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
 /// Encodes bytes as standard base64 without padding, as the PHC string format does.
 #[must_use]
 pub fn base64_unpadded(bytes: &[u8]) -> String {

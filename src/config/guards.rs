@@ -128,7 +128,7 @@ pub(super) fn parse_for_rule(members: &Table<'_>, available: AvailableGuards) ->
 }
 
 /// Parses the URL of a service. Credentials and a fragment are mistakes. `http` is allowed only in development.
-fn parse_url(text: &str, development: bool) -> Result<String, String> {
+pub(super) fn parse_url(text: &str, development: bool) -> Result<String, String> {
     let url_kind = if development { "an http or https URL" } else { "an https URL" };
     let error = || format!("expected {url_kind} without credentials and fragment, found {text:?}");
     let url = Url::parse(text).map_err(|_| error())?;

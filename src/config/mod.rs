@@ -10,7 +10,7 @@
 //! | `mistake.rs` | collects mistakes |
 //! | `rules.rs` | builds the route table |
 //! | `built_in.rs` | adds the built-in routes whose feature is enabled |
-//! | `session.rs`, `pages.rs`, `passwords.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `approvals.rs`, `audit.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
+//! | `session.rs`, `mailer.rs`, `pages.rs`, `passwords.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `approvals.rs`, `audit.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
 //! | `unusable.rs` | variables that cannot be used: broken JSON, unknown names |
 //! | `classes.rs` | the list of Durable Object classes |
 //! | `warnings.rs` | warnings for `check-config` |
@@ -31,6 +31,7 @@ mod guards;
 mod idempotency;
 pub mod json_schema;
 mod limits;
+mod mailer;
 mod mistake;
 mod pages;
 mod parse;

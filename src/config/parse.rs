@@ -6,7 +6,7 @@ use super::unusable::{UnusableVariable, misspelt, without_broken_json};
 use super::{
     Config, audit,
     built_in::{self, BoundStores, BuiltInSettings, UsedFeatures},
-    catalogue, checkouts, credentials, guards, limits,
+    catalogue, checkouts, credentials, guards, limits, mailer,
     mistake::{ConfigError, Mistakes},
     pages::{self, ParsedPages},
     passwords,
@@ -156,6 +156,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let ParsedPages { pages, lack_assets } = pages::parse(&top, &table, login_by, &context);
     let branding = pages::branding(&top, login_by, &context);
     let passwords = passwords::parse(&top, login_by, &context);
+    let mailer = mailer::parse(&top, login_by, &context);
     let login_path = match pages.filter(|_| !table.has("login_path")) {
         Some(pages) => Some(pages.path(SIGN_IN)),
         None => table.parse("login_path", page_path),
@@ -276,6 +277,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             user_headers,
             required_factor: required_factor?,
             passwords: passwords?,
+            mailer,
             tickets,
             derivation: derivation.clone(),
             pages,

@@ -125,6 +125,7 @@ pub const VARIABLES: &[Member] = &[
     open("PAGES", "a table", Table(PAGES)),
     open("BRANDING", "a table", Table(BRANDING)),
     open("PASSWORDS", "a table", Table(PASSWORDS)),
+    open("MAILER", "a URL", URL),
     open("ALLOWED_ORIGINS", "a list of origins", List(&ORIGIN)),
     open("REDIRECT_ORIGINS", "a list of origins", List(&ORIGIN)),
     given("CSRF", "\"standard\" or \"strict\"", "standard", Choice(&["standard", "strict"])),
@@ -156,6 +157,7 @@ pub const SECRETS: &[Member] = &[
     open("UPSTREAM_SECRET", "a secret", Secret),
     open("SETUP_TOKEN", "a secret", Secret),
     open("EXPORT_KEY", "a secret", Secret),
+    open("MAILER_SECRET", "whsec_ and the base64 of 24 to 64 bytes", Secret),
     open("AGENT_TOKENS", "name:token pairs, separated by commas", Secret),
     open("TURNSTILE_SECRET", "Turnstile's secret key", Secret),
 ];

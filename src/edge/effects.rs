@@ -9,6 +9,8 @@
 mod external;
 mod sealed;
 
+pub(super) use external::send_post;
+
 use std::time::Duration;
 
 use js_sys::Uint8Array;

@@ -14,7 +14,7 @@ use worker::{Env, worker_sys::Context};
 use super::{
     bodies::IncomingBody,
     calls::Call,
-    effects::EdgeEffects,
+    effects::{EdgeEffects, send_post},
     isolate::{Isolate, isolate},
     pending::{self, JsResult, Waiter},
     response::{self, fault_response},
@@ -25,7 +25,10 @@ use crate::{
     config::Config,
     gateway::{self, maintenance},
     http::{origin::Origin, problem::Fault, request},
-    platform::{effects::ClientPlace, event::RequestMeta},
+    platform::{
+        effects::{ClientPlace, DeferredPost},
+        event::RequestMeta,
+    },
 };
 
 /// The state of a request while it is handled.
@@ -43,6 +46,8 @@ pub(super) struct RequestState {
     pub(super) response_body: RefCell<Option<Uint8Array>>,
     /// The calls of objects to make after the response.
     pub(super) deferred_calls: RefCell<Vec<Call>>,
+    /// The requests to external services to send after the response.
+    pub(super) deferred_posts: RefCell<Vec<DeferredPost>>,
 }
 
 /// Handles a request.
@@ -130,10 +135,11 @@ impl RequestState {
             response: RefCell::default(),
             response_body: RefCell::default(),
             deferred_calls: RefCell::default(),
+            deferred_posts: RefCell::default(),
         }
     }
 
-    /// Starts the deferred calls of objects. They are not awaited, but the event stays alive until they end.
+    /// Starts the deferred calls of objects and of external services. They are not awaited, but the event stays alive until they end.
     fn start_deferred_calls(&self) {
         for call in self.deferred_calls.take() {
             let env = self.env.clone();
@@ -144,6 +150,14 @@ impl RequestState {
                 Ok(JsValue::UNDEFINED)
             });
             let _ = self.event.wait_until(&call_ended);
+        }
+        for post in self.deferred_posts.take() {
+            let env = self.env.clone();
+            let post_ended = pending::spawn(|waiter| async move {
+                send_post(&waiter, &env, &post).await;
+                Ok(JsValue::UNDEFINED)
+            });
+            let _ = self.event.wait_until(&post_ended);
         }
     }
 }

@@ -124,6 +124,7 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::Reauthenticate
         | Endpoint::BackchannelLogout
         | Endpoint::ChangePassword
+        | Endpoint::RequestResetLink
         | Endpoint::UseResetLink
         | Endpoint::Recover
         | Endpoint::MakeResetLink

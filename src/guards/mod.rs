@@ -224,6 +224,7 @@ async fn check_for_bots<E: Effects>(
     let request = ExternalRequest {
         address: effects::ExternalAddress::Url(&policy.verify_url),
         content_type: "application/x-www-form-urlencoded",
+        headers: &[],
         body: &policy.question(token, context.request.headers.value("cf-connecting-ip")),
         timeout: policy.timeout,
     };
@@ -258,8 +259,13 @@ async fn ask_policy<E: Effects>(
     {
         return Ok(decision);
     }
-    let request =
-        ExternalRequest { address, content_type: "application/json", body: &body, timeout: DEADLINE };
+    let request = ExternalRequest {
+        address,
+        content_type: "application/json",
+        headers: &[],
+        body: &body,
+        timeout: DEADLINE,
+    };
     let response = effects.call_external(request).await.map_err(|ExternalUnavailable| unavailable)?;
     let (decision, ttl) = Decision::read(response.status, &response.body)?;
     if ttl > 0 {

@@ -2,8 +2,8 @@
 
 pub use super::dry_run::{DryRun, DryRuns};
 pub use super::external::{
-    ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, ExternalUnavailable,
-    MAX_EXTERNAL_RESPONSE_BYTES, PlatformLimit,
+    DeferredPost, ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, ExternalUnavailable,
+    MAX_EXTERNAL_RESPONSE_BYTES, PlatformLimit, ServiceAddress,
 };
 pub use super::isolate::{ClientPlace, Isolate};
 pub use super::kv::Kv;

@@ -1,6 +1,6 @@
 //! Services outside, and the platform's rate limit.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// Services outside, and the platform's rate limit.
 #[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
@@ -14,6 +14,9 @@ pub trait ExternalCalls {
         &self,
         request: ExternalRequest<'_>,
     ) -> Result<ExternalResponse, ExternalUnavailable>;
+
+    /// Sends a request after the response, and sends it again if it is not accepted. Its result is only logged.
+    fn post_after_response(&self, _post: DeferredPost) {}
 
     /// Counts one more request at the platform's rate limit binding of this name.
     ///
@@ -37,6 +40,8 @@ pub struct ExternalRequest<'a> {
     pub address: ExternalAddress<'a>,
     /// The `Content-Type` of the body.
     pub content_type: &'static str,
+    /// Further headers.
+    pub headers: &'a [(&'static str, String)],
     /// The body.
     pub body: &'a str,
     /// The maximum time until the whole response has arrived.
@@ -50,6 +55,45 @@ pub enum ExternalAddress<'a> {
     Url(&'a str),
     /// The name of a service binding.
     Binding(&'a str),
+}
+
+/// The address of an external service, as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceAddress {
+    /// A URL on the network.
+    Url(String),
+    /// The name of a service binding.
+    Binding(&'static str),
+}
+
+impl ServiceAddress {
+    /// Returns the address for a request.
+    #[must_use]
+    pub fn of_request(&self) -> ExternalAddress<'_> {
+        match self {
+            Self::Url(url) => ExternalAddress::Url(url),
+            Self::Binding(name) => ExternalAddress::Binding(name),
+        }
+    }
+}
+
+/// A `POST` of JSON that is sent after the response.
+pub struct DeferredPost {
+    /// The name of the service, for the log.
+    pub service: &'static str,
+    /// The address.
+    pub address: ServiceAddress,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl fmt::Debug for DeferredPost {
+    /// Shows neither headers nor body: they may contain secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeferredPost").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 /// The response of an external service.

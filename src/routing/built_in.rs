@@ -127,6 +127,8 @@ pub enum Endpoint {
     BackchannelLogout,
     /// `POST /api/auth/password`
     ChangePassword,
+    /// `POST /api/auth/reset`: asks for a reset link by mail
+    RequestResetLink,
     /// `POST /api/auth/reset/redeem`
     UseResetLink,
     /// `POST /api/auth/recover`
@@ -355,6 +357,7 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::PasskeyLogIn, "POST", "/api/auth/passkeys/login", Access::Public, "vestibule.login.passkey", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::RenewRecoveryCodes, "POST", "/api/auth/factors/recovery-codes", Access::UserInPerson, "vestibule.factors.recovery_codes", Requirement::Accounts).changing_state(),
     route(Endpoint::ChangePassword, "POST", "/api/auth/password", Access::UserInPerson, "vestibule.password.change", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::RequestResetLink, "POST", "/api/auth/reset", Access::Public, "vestibule.reset", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::UseResetLink, "POST", "/api/auth/reset/redeem", Access::Public, "vestibule.reset.redeem", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::Recover, "POST", "/api/auth/recover", Access::Public, "vestibule.recover", Requirement::Accounts).with_body().changing_state(),
     route(Endpoint::BackchannelLogout, "POST", "/api/auth/backchannel-logout", Access::Public, "vestibule.backchannel_logout", Requirement::LogoutTokens).with_body().changing_state(),

@@ -97,3 +97,43 @@ test("who forgot the password is told to ask an admin, and the last admin uses t
   await submit(page, "login", { ...ADA, password: NEW });
   await page.waitForURL(`${site.origin}/`);
 });
+
+test("a user gets a link by mail, and sees the same as a stranger", async (t) => {
+  const mails = [];
+  const mailer = await serve((request, response) => {
+    let body = "";
+    request.setEncoding("utf8");
+    request.on("data", (chunk) => {
+      body += chunk;
+    });
+    request.on("end", () => {
+      mails.push(JSON.parse(body));
+      response.writeHead(204).end();
+    });
+  });
+  t.after(() => mailer.stop());
+  const MAILER_SECRET = trackSecret(`whsec_${Buffer.alloc(32, "k").toString("base64")}`);
+  const variables = { ROUTES: [], RATE_LIMITS: [], MAILER: mailer.origin, MAILER_SECRET };
+  const other = await openSite({ startUpstream, variables, bindings: { assets: PAGES } });
+  t.after(() => other.stop());
+  const { page } = await other.visit(t);
+  for (const email of ["nobody@example.com", BOB.email]) {
+    await page.goto(`${other.origin}/_vestibule/sign-in`);
+    await page.getByTestId("reset-link").click();
+    await submit(page, "reset", { email });
+    await page.getByTestId("reset-sent").filter({ hasText: email }).waitFor();
+  }
+  // The message is sent after the response.
+  while (mails.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(
+    mails.map(({ type, data }) => [type, data.to]),
+    [["password_reset", BOB.email]],
+  );
+  trackSecret(mails[0].data.url.split("=")[1]);
+  await page.goto(mails[0].data.url);
+  await submit(page, "choose", { password: NEW });
+  await page.getByTestId("reset-changed").waitFor();
+  await page.getByTestId("login-link").click();
+  await submit(page, "login", { ...BOB, password: NEW });
+  await page.waitForURL(`${other.origin}/`);
+});

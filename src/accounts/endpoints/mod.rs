@@ -7,7 +7,7 @@
 //! | `second_step.rs` | `/api/auth/factor`, and whether a sign-in needs it |
 //! | `factors.rs` | `/api/auth/factors`, `/api/users/{id}/factors` |
 //! | `listing.rs` | `GET /api/users` |
-//! | `passwords.rs` | `/api/auth/password`, `/api/auth/reset/redeem`, `/api/auth/recover`, `/api/users/{id}/reset` |
+//! | `passwords.rs` | `/api/auth/password`, `/api/auth/reset`, `/api/auth/reset/redeem`, `/api/auth/recover`, `/api/users/{id}/reset` |
 //! | `passkeys.rs` | `/api/auth/passkeys`: enrolling passkeys, and signing in with one |
 //! | `names.rs` | `/api/users/names` |
 //! | `reauthentication.rs` | `/api/auth/reauthenticate`: a signed-in user proves again that they are present |
@@ -36,7 +36,7 @@ mod tokens;
 mod transfer;
 mod users;
 
-use super::{login::LoginContext, settings::Settings};
+use super::{login::LoginContext, mailer::MailContext, settings::Settings};
 use crate::{
     base::outline::outlined,
     http::{
@@ -44,7 +44,7 @@ use crate::{
         reply::EarlyResponse,
     },
     identity::call::{self, EndpointResponse},
-    platform::effects::Effects,
+    platform::{effects::Effects, event::RequestMeta},
     routing::built_in::Endpoint,
     sessions::cookies::Browser,
     tokens::settings::Settings as TokenSettings,
@@ -61,6 +61,13 @@ pub struct AccountsContext<'a> {
     pub tokens: &'a TokenSettings,
     /// The browser.
     pub browser: Browser<'a>,
+}
+
+impl<'a> AccountsContext<'a> {
+    /// Returns what every mail says about the site.
+    fn mail_context(&self, meta: RequestMeta<'a>) -> MailContext<'a> {
+        MailContext { site: self.login.site, site_name: self.accounts.branding.name.as_deref(), meta }
+    }
 }
 
 /// A call of one of these endpoints.
@@ -97,6 +104,7 @@ pub async fn answer<E: Effects>(
         Endpoint::BackchannelLogout => backchannel_logout::end(call, effects).await,
         Endpoint::Reauthenticate => reauthentication::renew(call, effects).await,
         Endpoint::ChangePassword => outlined(passwords::change(call, effects)).await,
+        Endpoint::RequestResetLink => outlined(passwords::request_link(call, effects)).await,
         Endpoint::UseResetLink => outlined(passwords::use_link(call, effects)).await,
         Endpoint::Recover => outlined(passwords::recover(call, effects)).await,
         Endpoint::MakeResetLink => outlined(passwords::make_link(call, effects)).await,

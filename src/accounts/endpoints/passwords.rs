@@ -1,4 +1,4 @@
-//! `/api/auth/password`, `/api/auth/reset/redeem`, `/api/auth/recover` and `/api/users/{id}/reset`: new passwords.
+//! `/api/auth/password`, `/api/auth/reset`, `/api/auth/reset/redeem`, `/api/auth/recover` and `/api/users/{id}/reset`: new passwords.
 //!
 //! Attempts are counted before anything is compared: by the client's address, and by the account, which a link's selector
 //! stands for. A new password ends all sessions of its user, except the one in which the user changed it.
@@ -12,9 +12,10 @@ use super::{
 use crate::{
     accounts::{
         self, Account, Accounts, Command, Write, login,
+        mailer::Mail,
         passwords::{
             LIFETIME, LinkProof, NewLink, NewPassword, PREFIX, PasswordChanged, PasswordCommand,
-            PasswordReply, PasswordWrite, Rehash,
+            PasswordReply, PasswordWrite, Recipient, Rehash,
         },
     },
     crypto::password,
@@ -82,6 +83,36 @@ pub(super) async fn make_link<E: Effects>(
         }
         _ => Err(Fault::Internal.into()),
     }
+}
+
+/// Mails a reset link to the user with an e-mail address. The response and the work before it are the same for every address:
+/// one row is stored and one message is signed. Only for a user, the message is sent, after the response.
+pub(super) async fn request_link<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
+    let group = call.request.client_group();
+    limiter::check(effects, MAIL_BY_ADDRESS, &group).await?;
+    let form = call.form(&["email"])?;
+    let mailer = call.cx.accounts.mailer.as_ref().ok_or(Rejection::NotFound)?;
+    let email = form.email("email")?;
+    limiter::check(effects, MAIL_BY_ACCOUNT, &format!("{email} {group}")).await?;
+    limiter::check(effects, MAIL_ANYWHERE, &email).await?;
+    let (token, link) = new_link(call, effects)?;
+    let expires_at = link.expires_at.to_string();
+    let mail = Mail::PasswordReset { url: url(call, &token), expires_at: expires_at.clone() };
+    let nobody = Recipient { user: String::new(), email: email.clone(), name: None };
+    let PasswordReply::Requested(found) = ask(effects, PasswordCommand::RequestLink(email, link)).await?
+    else {
+        return Err(Fault::Internal.into());
+    };
+    let is_found = found.is_some();
+    let recipient = found.unwrap_or(nobody);
+    let message = mailer.message(effects, &call.cx.mail_context(call.meta), &recipient, &mail);
+    if is_found {
+        message.send(effects);
+    }
+    Ok(EndpointResponse::from(json(202, &Requested { expires_at })).with_detail(recipient.user))
 }
 
 /// Replaces a password with a reset link. The user signs in afterwards, with the second factor if there is one.
@@ -186,7 +217,7 @@ async fn finish<E: Effects>(
     effects: &E,
     changed: PasswordChanged,
 ) -> Result<EndpointResponse, EarlyResponse> {
-    let PasswordChanged { user, change, tokens, .. } = changed;
+    let PasswordChanged { user, email, name, change, tokens } = changed;
     let version = change.version;
     let command = registry::Command::PasswordChanged(change);
     let registry::Reply::Done(ended) = effects.call_object::<Sessions>(&user, &command).await? else {
@@ -201,6 +232,11 @@ async fn finish<E: Effects>(
         effects.memory().of::<TokenCache>().0.forget(&hash.0);
     }
     ask(effects, PasswordCommand::Delivered(user.clone(), version)).await?;
+    if let Some(mailer) = &call.cx.accounts.mailer {
+        let mail = Mail::PasswordChanged { url: page(call, "reset"), at: call.meta.now.to_string() };
+        let recipient = Recipient { user: user.clone(), email, name };
+        mailer.message(effects, &call.cx.mail_context(call.meta), &recipient, &mail).send(effects);
+    }
     let detail = format!("{user} sessions={ended} tokens={revoked}");
     let reply = Reply { status: 204, ..Reply::default() };
     Ok(EndpointResponse { reply, cookies: None, proved: Some(user), detail: Some(detail) })
@@ -215,11 +251,16 @@ fn new_link<E: Effects>(call: Call<'_>, effects: &E) -> Result<(String, NewLink)
 
 /// Returns the URL of a link. The token is in the fragment, which browsers do not send.
 fn url(call: Call<'_>, token: &str) -> String {
+    format!("{}#reset={token}", page(call, "reset"))
+}
+
+/// Returns the URL of a page of Vestibule; without these pages, of the application's login page.
+pub(super) fn page(call: Call<'_>, name: &str) -> String {
     let site = call.cx.login.site;
     let origin = site.canonical_origin().map_or("", Origin::as_str);
     match call.cx.accounts.pages {
-        Some(pages) => format!("{origin}{}#reset={token}", pages.path("reset")),
-        None => format!("{origin}{}#reset={token}", site.return_path.login),
+        Some(pages) => format!("{origin}{}", pages.path(name)),
+        None => format!("{origin}{}", site.return_path.login),
     }
 }
 
@@ -233,6 +274,13 @@ async fn ask<E: Effects>(effects: &E, command: PasswordCommand) -> Result<Passwo
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+struct Requested {
+    /// When the link ends, if there is one.
+    expires_at: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct MadeLink<'a> {
     token: &'a str,
     url: String,
@@ -241,4 +289,7 @@ struct MadeLink<'a> {
 
 const LINK_BY_ADDRESS: RateLimit = RateLimit { name: "reset-address", limit: 50, period: 300 };
 const LINK_BY_ACCOUNT: RateLimit = RateLimit { name: "reset-account", limit: 20, period: 900 };
+const MAIL_BY_ADDRESS: RateLimit = RateLimit { name: "reset-mail-address", limit: 20, period: 900 };
+const MAIL_BY_ACCOUNT: RateLimit = RateLimit { name: "reset-mail-account", limit: 5, period: 3_600 };
+const MAIL_ANYWHERE: RateLimit = RateLimit { name: "reset-mail-anywhere", limit: 20, period: 3_600 };
 const RECOVER: RateLimit = RateLimit { name: "recover", limit: 10, period: 900 };

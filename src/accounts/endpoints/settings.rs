@@ -43,7 +43,7 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
             },
             kinds: kinds.collect(),
         },
-        mailer: false,
+        mailer: accounts.mailer.is_some(),
         passkeys: RelyingParty::of(site).is_some(),
         passwords: true,
         password_min_length: accounts.passwords.min_length,

@@ -13,6 +13,9 @@ use crate::{
     accounts::{
         self, Account, Accounts, AccountsMemory, Command, NewUser, User, UserQuery, Write,
         login::{self, AuthenticatedUser, LoginContext},
+        mailer::Mail,
+        pages::ACCOUNT,
+        passwords::Recipient,
     },
     base::outline::outlined,
     crypto::password,
@@ -26,9 +29,10 @@ use crate::{
         call::{EndpointResponse, json},
         principal::Role,
     },
-    platform::effects::Effects,
+    platform::effects::{ClientPlace, Effects},
     sessions::{
         cache::SessionCache,
+        device,
         registry::{self, Sessions, UserStatus},
     },
 };
@@ -235,9 +239,27 @@ pub(super) async fn signed_in<E: Effects>(
     let browser = call.cx.browser;
     let opened = login::open(call.cx.login, effects, call.request, browser, authenticated, call.meta).await?;
     let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
+    if opened.is_new_device {
+        outlined(tell_new_sign_in(call, effects, &id)).await;
+    }
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
     let answered = EndpointResponse { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };
     Ok(answered.with_detail(opened.session_id))
+}
+
+/// Mails a user that they have signed in with a new device. The sign-in counts, whatever becomes of the mail.
+async fn tell_new_sign_in<E: Effects>(call: Call<'_>, effects: &E, id: &str) {
+    let Some(mailer) = &call.cx.accounts.mailer else { return };
+    let Ok(Some(user)) = find(effects, id.to_owned()).await else { return };
+    let ClientPlace { city, country } = effects.client_place();
+    let mail = Mail::NewSignIn {
+        url: passwords::page(call, ACCOUNT),
+        device: call.request.headers.value("user-agent").and_then(device::name),
+        place: device::place(city.as_deref(), country.as_deref()),
+        at: call.meta.now.to_string(),
+    };
+    let recipient = Recipient { user: user.id, email: user.email, name: user.name };
+    mailer.message(effects, &call.cx.mail_context(call.meta), &recipient, &mail).send(effects);
 }
 
 /// Returns a new user, not yet stored. Hashes the password here, in the Worker.

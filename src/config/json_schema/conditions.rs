@@ -31,6 +31,7 @@ pub(super) fn conditions(table: &str) -> Vec<Value> {
                     "properties": {
                         "PUBLIC_ORIGINS": {"items": {"pattern": "^https:"}},
                         "POLICY_URL": {"pattern": "^https:"},
+                        "MAILER": {"pattern": "^https:"},
                         "BOT_CHECK": {"properties": {"verify_url": {"pattern": "^https:"}}},
                     },
                 },
@@ -45,6 +46,7 @@ pub(super) fn conditions(table: &str) -> Vec<Value> {
                     "PAGES",
                     "BRANDING",
                     "PASSWORDS",
+                    "MAILER",
                 ]),
             ),
         ],

@@ -274,6 +274,19 @@ fn reports_each_mistake_by_name() {
             ]}),
             "CREDENTIALS[1].prefix: expected a prefix that does not overlap with another credential's",
         ),
+        (
+            json!({"SESSION": {"login": "accounts"}, "MAILER": "https://mail.example/"}),
+            "MAILER_SECRET: required with MAILER: it signs the messages",
+        ),
+        (
+            json!({"SESSION": {"login": "accounts"}, "MAILER": "http://mail.example/"}),
+            "MAILER: expected an https URL",
+        ),
+        (
+            json!({"SESSION": {"login": "upstream"}, "MAILER": "https://mail.example/"}),
+            "MAILER: requires SESSION.login",
+        ),
+        (json!({"MAILER_SECRET": "c2hvcnQ="}), "MAILER_SECRET: expected whsec_ and the base64"),
         (json!({"SETUP_TOKEN": "short"}), "SETUP_TOKEN: expected at least 32 bytes, found 5"),
         (
             json!({"SESSION": {"check": "token"}, "ROUTES": [{"path": "/a", "access": "admin"}]}),

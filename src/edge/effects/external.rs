@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use web_sys::{AbortSignal, Headers, Request, Response};
 use worker::{
@@ -18,7 +19,7 @@ use crate::{
         upstream::request_init,
     },
     platform::effects::{
-        ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, ExternalUnavailable,
+        DeferredPost, ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, ExternalUnavailable,
         MAX_EXTERNAL_RESPONSE_BYTES, PlatformLimit,
     },
 };
@@ -30,6 +31,12 @@ impl ExternalCalls for EdgeEffects<'_> {
     ) -> Result<ExternalResponse, ExternalUnavailable> {
         self.reject_in_dry_run(ExternalUnavailable)?;
         call_external(&self.state.waiter, &self.state.env, request).await
+    }
+
+    fn post_after_response(&self, post: DeferredPost) {
+        if self.dry_run.is_none() {
+            self.state.deferred_posts.borrow_mut().push(post);
+        }
     }
 
     async fn platform_rate_limit(
@@ -67,10 +74,41 @@ async fn call_external(
     Ok(ExternalResponse { status: response.status(), body })
 }
 
+/// Sends a deferred request until it is accepted, at most as often as [`PAUSES`] says.
+pub(in crate::edge) async fn send_post(waiter: &Waiter, env: &Env, post: &DeferredPost) {
+    let request = ExternalRequest {
+        address: post.address.of_request(),
+        content_type: "application/json",
+        headers: &post.headers,
+        body: &post.body,
+        timeout: POST_TIMEOUT,
+    };
+    let mut status = None;
+    for pause in PAUSES {
+        if let Some(pause) = pause {
+            let never = Promise::new(&mut |_, _| {});
+            waiter.wait(never.into(), waiter.deadline(*pause)).await;
+        }
+        status = call_external(waiter, env, request).await.ok().map(|response| response.status);
+        match status {
+            Some(200..=299) => return,
+            // The service will not accept it later, either.
+            Some(400..=407 | 409..=428 | 430..=499) => break,
+            _ => {}
+        }
+    }
+    let event = format!("{}_failed", post.service);
+    let line = serde_json::json!({ "event": event, "status": status });
+    web_sys::console::error_1(&JsValue::from_str(&line.to_string()));
+}
+
 fn send_external(env: &Env, request: ExternalRequest<'_>) -> JsResult {
     let headers = Headers::new()?;
     headers.set("content-type", request.content_type)?;
     headers.set("accept", "application/json")?;
+    for (name, value) in request.headers {
+        headers.set(name, value)?;
+    }
     let init = request_init("POST", &JsValue::from_str(request.body));
     init.set_headers(&headers);
     init.set_signal(Some(&AbortSignal::timeout_with_f64(request.timeout.as_secs_f64() * 1_000.0)));
@@ -78,11 +116,18 @@ fn send_external(env: &Env, request: ExternalRequest<'_>) -> JsResult {
         ExternalAddress::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
         ExternalAddress::Binding(binding) => {
             // A binding ignores the host.
-            let request = Request::new_with_str_and_init("https://policy.invalid/", &init)?;
+            let request = Request::new_with_str_and_init("https://service.invalid/", &init)?;
             sys::binding::<Fetcher>(env, binding)?.fetch(&request).map(JsValue::from)
         }
     }
 }
+
+/// The pauses before the attempts at a deferred request. With the timeouts, they fit into the half minute that the
+/// platform gives after a response.
+const PAUSES: &[Option<Duration>] = &[None, Some(Duration::from_secs(1)), Some(Duration::from_secs(4))];
+
+/// Timeout of an attempt at a deferred request.
+const POST_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Timeout of the platform's rate limiter, which must be fast.
 const RATE_LIMIT_TIMEOUT: Duration = Duration::from_millis(500);
