@@ -8,6 +8,7 @@ import { assertProblem, openGateway, PUBLIC, sessionCookieOf } from "../support/
 import { newPasskey } from "../support/passkeys.mjs";
 import { ACCOUNTS, setUpUsers } from "../support/people.mjs";
 import { trackSecret } from "../support/tokens.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 
 const NOW = 2_000_000_010;
 const ROUTES = [{ path: "/private/{*rest}", access: "authenticated" }];
@@ -394,6 +395,35 @@ describe("a passkey", () => {
     assert.equal(limit, undefined);
     await expectStatus(200, passkeys.logIn(right));
   });
+});
+
+test("the audit trail says who enrolled, used and removed a passkey", async (t) => {
+  const gateway = await open();
+  t.after(() => gateway.stop());
+  const people = await setUpUsers(gateway);
+  const passkeys = passkeysOf(devicesOf(people.call, NOW));
+  const ada = await people.createUser("ada");
+  const trail = auditTrailOf(people);
+  let [id, session] = [];
+  const rows = await trail.rowsAddedBy(3, async () => {
+    const passkey = await passkeys.enroll(ada);
+    id = passkey.storedId;
+    const done = await passkeys.logIn(await passkeys.proof(passkey));
+    assert.equal(done.status, 200, done.text);
+    session = done.json().sessionId;
+    const unverified = await passkeys.logIn(await passkeys.proof(passkey, { flags: 1 }));
+    assertProblem(unverified, 401, "invalid_credentials");
+    const removed = await people.call("DELETE", `/api/auth/factors/passkeys/${id}`, ada);
+    assert.equal(removed.status, 204);
+  });
+  assert.deepEqual(
+    rows.map(({ operation, principal, detail }) => [operation, principal.id, detail]).toSorted(),
+    [
+      ["vestibule.factors.passkeys.remove", ada.id, `passkey ${id}`],
+      ["vestibule.login.passkey", ada.id, `${session} passkey ${id}`],
+      ["vestibule.passkeys.add", ada.id, `passkey ${id}`],
+    ],
+  );
 });
 
 test("a passkey is what the policy asks for", async (t) => {
