@@ -13,6 +13,7 @@ use vestibule::{
     accounts::{
         self, Accounts, Write,
         factors::{Enrollment, FactorCommand, FactorReply, FactorWrite, Proof, TotpState, ticket::Purpose},
+        logins::Logins,
         passwords::{PasswordCommand, PasswordReply, PasswordWrite},
         settings::RequiredFactor,
         transfer::{Outcome, RefusedRecord},
@@ -61,6 +62,7 @@ fn the_format_changes_with_the_types() {
             trace::<PasswordWrite>,
         ],
     );
+    describe::<Logins>(&mut list, &[trace::<Role>]);
     describe::<Audit>(&mut list, &[trace::<Broken>]);
     describe::<Checkouts>(
         &mut list,

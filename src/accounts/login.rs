@@ -55,6 +55,17 @@ pub struct NewSession {
     pub is_new_device: bool,
 }
 
+/// The result of opening a session.
+#[derive(Debug)]
+pub enum Opening {
+    /// The session is open.
+    Opened(NewSession),
+    /// The user may not sign in.
+    Refused,
+    /// The credentials have changed since they were read.
+    Stale,
+}
+
 /// Opens a session. Ends the sessions that this browser had before, also those of another user. Returns `Ok(None)` if
 /// the user may not sign in.
 ///
@@ -68,6 +79,25 @@ pub async fn open<E: Effects>(
     user: AuthenticatedUser,
     meta: RequestMeta<'_>,
 ) -> Result<Option<NewSession>, Fault> {
+    match open_by_copy(cx, effects, request, browser, user, meta, None).await? {
+        Opening::Opened(session) => Ok(Some(session)),
+        Opening::Refused | Opening::Stale => Ok(None),
+    }
+}
+
+/// Opens a session as [`open`] does, for a sign-in that read the user's credentials at this clock of `Accounts`.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_by_copy<E: Effects>(
+    cx: LoginContext<'_>,
+    effects: &E,
+    request: &Request<'_>,
+    browser: Browser<'_>,
+    user: AuthenticatedUser,
+    meta: RequestMeta<'_>,
+    credentials: Option<i64>,
+) -> Result<Opening, Fault> {
     let session_id = effects.new_id("ses_");
     let mut is_new_device = false;
     let expires_at = cx.sessions.policy.lifetime.expiry(meta.now, meta.now);
@@ -79,12 +109,14 @@ pub async fn open<E: Effects>(
             address: request.headers.value("cf-connecting-ip").map(str::to_owned),
             place: device::place(city.as_deref(), country.as_deref()),
             device: Some(device::recognized_by(agent, country.as_deref())),
+            credentials,
             ..Session::opened(&session_id, meta.now, expires_at)
         };
         match effects.call_object::<Sessions>(&user.user_id, &Command::Open(user.status, session)).await? {
             Reply::Done(1) => {}
             Reply::OpenedOnNewDevice => is_new_device = true,
-            Reply::Gone => return Ok(None),
+            Reply::Gone => return Ok(Opening::Refused),
+            Reply::Stale => return Ok(Opening::Stale),
             _ => return Err(Fault::Internal),
         }
         // Best effort, after the new session is stored: an old one that cannot be ended now ends when it expires.
@@ -99,7 +131,7 @@ pub async fn open<E: Effects>(
     let hops = RedirectCount::restart(cookie_header, &cx.site.hops_cookie, meta.now);
     let secure = cx.site.secure_cookies(request.scheme, request.authority);
     cookies.extend(hops.map(|hops| hops.remember(&cx.site.hops_cookie, secure)));
-    Ok(Some(NewSession { session_id, cookies, is_new_device }))
+    Ok(Opening::Opened(NewSession { session_id, cookies, is_new_device }))
 }
 
 /// Ends every session that the request presents: deletes its row in the registry, and its entry in this isolate's

@@ -8,6 +8,7 @@
 //! | `listing.rs` | lists of users, invites and tokens |
 //! | `search.rs` | the words by which a user is found |
 //! | `tokens.rs` | the list of tokens and their owners |
+//! | `logins/` | copies of what a sign-in reads, in many objects |
 //! | `transfer/` | export and import of users |
 //! | `writes.rs` | commands by which people make changes, and the check of their authors |
 //! | `factors/` | second factors |
@@ -39,6 +40,7 @@
 pub mod endpoints;
 pub mod factors;
 pub mod login;
+pub mod logins;
 pub mod mailer;
 pub mod pages;
 pub mod passwords;
@@ -62,6 +64,10 @@ use factors::{FactorCommand, FactorReply, HAS_FACTORS};
 use invites::{INVITE, find_unused, read_invite, revoke_invites};
 pub use invites::{Invite, Status};
 pub use listing::{Cursor, UserPage, UserQuery};
+use logins::{
+    ReadAccount,
+    outbox::{self, Told, Untold},
+};
 use passwords::{PasswordCommand, PasswordReply};
 use transfer::{Outcome, UserRecord};
 pub use users::{Account, NewUser, User};
@@ -138,6 +144,14 @@ pub enum Command {
     Factor(FactorCommand),
     /// A command about passwords.
     Password(PasswordCommand),
+    /// Finds an account by its email address, for a sign-in whose shard is not filled. Begins to fill the shards.
+    FindForShards(String),
+    /// Returns what is to be told about the user with this id.
+    Untold(String),
+    /// Records what was told.
+    Told(Told),
+    /// Records that a shard knows that it is filled.
+    ShardFilled(String),
 }
 
 /// Replies of the `Accounts` object.
@@ -183,6 +197,10 @@ pub enum Reply {
     Factor(FactorReply),
     /// The policy requires a second factor of an admin, and the user has none.
     SecondFactorMissing,
+    /// An account, for a sign-in whose shard is not filled.
+    Login(ReadAccount),
+    /// What is to be told about a user, if there is something.
+    Untold(Option<Untold>),
     /// Records of users.
     Exported(Vec<UserRecord>),
     /// The results of an import, with the numbers of the lines.
@@ -202,6 +220,7 @@ impl Object for Accounts {
             stored::add_scope,
             listing::add_indexes,
             passwords::add_passwords,
+            outbox::add_tables,
         ],
     };
     type Command = Command;
@@ -258,6 +277,10 @@ impl Object for Accounts {
             Command::Redeem(token_hash, user) => redeem(store, &token_hash, &user, now),
             Command::Factor(command) => factors::handle(store, command, now).map(Reply::Factor),
             Command::Password(command) => passwords::handle(store, command, now).map(Reply::Password),
+            Command::FindForShards(email) => outbox::find(store, &email, now),
+            Command::Untold(user) => outbox::untold(store, &user),
+            Command::Told(told) => outbox::told(store, &told).map(|()| Reply::Done(true)),
+            Command::ShardFilled(name) => outbox::shard_filled(store, &name).map(|()| Reply::Done(true)),
         }
     }
 
@@ -266,7 +289,7 @@ impl Object for Accounts {
         let tokens = store.run("SELECT 1 FROM untold_tokens LIMIT 1", &[])?;
         let passwords = store.run("SELECT 1 FROM untold_passwords LIMIT 1", &[])?;
         let is_told = [users, tokens, passwords].iter().all(Vec::is_empty);
-        let is_due = !is_told || search::is_incomplete(store)?;
+        let is_due = !is_told || search::is_incomplete(store)? || outbox::is_due(store)?;
         Ok(is_due.then_some(now))
     }
 
@@ -274,6 +297,7 @@ impl Object for Accounts {
     /// the tokens' objects may not have yet: at most 50 of each.
     fn alarm(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         search::complete_some(store)?;
+        let logins = outbox::messages(store)?;
         let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
         let mut messages = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -314,6 +338,7 @@ impl Object for Accounts {
                 done,
             });
         }
+        messages.extend(logins);
         Ok(messages)
     }
 }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub passwords: PasswordPolicy,
     /// The service that sends mail (`MAILER`), if there is one.
     pub mailer: Option<Mailer>,
+    /// Whether sign-ins read copies in [`Logins`](super::logins::Logins): whether there is its binding.
+    pub has_shards: bool,
     /// The keys that sign tickets.
     pub tickets: TicketKeys,
     /// Derives the keys that seal secrets for codes.

@@ -102,6 +102,36 @@ pub(super) struct Authorized<'a> {
 }
 
 impl Write {
+    /// Returns the user about whom the command may change what a sign-in reads, if it is one user. Without a wildcard, a
+    /// new command does not compile until somebody has decided.
+    #[must_use]
+    pub fn concerns<'a>(&'a self, author: &'a Author) -> Option<&'a str> {
+        match self {
+            Self::ChangeUser { id, .. } | Self::DeleteUser(id) | Self::Factor(FactorWrite::RemoveAll(id)) => {
+                Some(id)
+            }
+            Self::Password(PasswordWrite::Change { .. })
+            | Self::Factor(
+                FactorWrite::Enroll(_)
+                | FactorWrite::RemoveTotp(_)
+                | FactorWrite::RemovePasskey(..)
+                | FactorWrite::RenewRecoveryCodes(_),
+            ) => author.user.as_deref(),
+            // Imported users are told by the alarm: they can be many, and none of them is waiting.
+            Self::ImportUsers { .. }
+            | Self::Factor(FactorWrite::UseStep(_) | FactorWrite::UsePasskey(_))
+            | Self::MakeInvite { .. }
+            | Self::ChangeInvite { .. }
+            | Self::DeleteInvite(_)
+            | Self::PutToken { .. }
+            | Self::RevokeToken(_)
+            | Self::TakeOverToken(_)
+            | Self::AuthorizeEndingSessions(_)
+            | Self::Password(PasswordWrite::MakeLink(..))
+            | Self::ExportUsers(..) => None,
+        }
+    }
+
     /// Returns the role that the command needs. Without a wildcard, a new command does not compile until it has a role.
     fn required_role(&self) -> Role {
         match self {

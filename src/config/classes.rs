@@ -14,6 +14,7 @@ macro_rules! with_object_classes {
             Inbox = crate::webhooks::inbox::Inbox;
             Ledger = crate::idempotency::ledger::Ledger;
             Limiter = crate::guards::limiter::Limiter;
+            Logins = crate::accounts::logins::Logins;
             Sessions = crate::sessions::registry::Sessions;
             Tokens = crate::tokens::Tokens;
         }

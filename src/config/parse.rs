@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     accounts::{
+        logins::Logins,
         pages::SIGN_IN,
         settings::{Settings as AccountSettings, UserHeader},
     },
@@ -274,6 +275,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         accounts: AccountSettings {
             setup_token,
             export,
+            has_shards: bindings.has(Logins::CLASS.binding),
             user_headers,
             required_factor: required_factor?,
             passwords: passwords?,

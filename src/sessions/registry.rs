@@ -9,13 +9,15 @@
 //! 5. The author of an [`End`] is checked in the transaction that ends sessions. To sign out or to be extended, a
 //!    session only has to exist.
 //! 6. The time at which a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
-//! 7. The time at which its user last authenticated is at first the time at which it was opened. Only
+//! 7. A sign-in that read a copy opens no session if password or factors have changed ([`Command::RequireCredentials`]).
+//! 8. The time at which its user last authenticated is at first the time at which it was opened. Only
 //!    [`Command::Reauthenticate`] changes it.
-//! 8. A change of the user's password ends the sessions of earlier sign-ins, and refuses to open one for a sign-in that read
+//! 9. A change of the user's password ends the sessions of earlier sign-ins, and refuses to open one for a sign-in that read
 //!    the user before the change ([`PasswordChange`]).
 
 mod authentication;
 mod backchannel;
+mod credentials;
 mod devices;
 mod ends;
 mod passwords;
@@ -89,6 +91,8 @@ pub enum Command {
     LogOut(Logout),
     /// Ends the sessions of sign-ins before a change of the user's password.
     PasswordChanged(PasswordChange),
+    /// From now on, opens no session for a sign-in that read the user's credentials at an earlier clock of `Accounts`.
+    RequireCredentials(i64),
 }
 
 /// A reply of the registry.
@@ -112,6 +116,8 @@ pub enum Reply {
     WithProfile(Box<Reply>, Option<Profile>),
     /// The logout token was used before.
     AlreadyUsed,
+    /// The sign-in read credentials that have changed since.
+    Stale,
     /// A session was opened, on a device with which the user has not signed in before.
     OpenedOnNewDevice,
 }
@@ -161,6 +167,8 @@ pub struct Session {
     pub place: Option<String>,
     /// The device by which a later sign-in is recognized. Only for opening.
     pub device: Option<String>,
+    /// The clock of `Accounts` at which the credentials were read, if the sign-in read a copy. Only for opening.
+    pub credentials: Option<i64>,
 }
 
 impl Session {
@@ -177,6 +185,7 @@ impl Session {
             authenticated_at: now,
             place: None,
             device: None,
+            credentials: None,
         }
     }
 }
@@ -232,6 +241,7 @@ impl Object for Sessions {
             }
             Command::LogOut(logout) => backchannel::log_out(store, &logout, now),
             Command::PasswordChanged(change) => passwords::changed(store, &change, now),
+            Command::RequireCredentials(version) => credentials::require(store, version),
             Command::Reauthenticate(author) => authentication::renew(store, &author, now),
         }
     }
@@ -254,6 +264,9 @@ fn open(
     session: &Session,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
+    if credentials::is_stale(store, session.credentials)? {
+        return Ok(Reply::Stale);
+    }
     apply(store, new, now)?;
     if !status(store)?.is_some_and(|status| status.active) || passwords::is_replaced(store, new)? {
         return Ok(Reply::Gone);
@@ -370,15 +383,12 @@ fn status(store: &impl Store) -> Result<Option<UserStatus>, StoreError> {
 
 fn session(row: &SqlRow) -> Result<Session, StoreError> {
     Ok(Session {
-        id: row.text(0)?,
-        created_at: Timestamp(row.integer(1)?),
         last_seen_at: Timestamp(row.integer(2)?),
-        expires_at: Timestamp(row.integer(3)?),
         user_agent: row.optional_text(4)?,
         address: row.optional_text(5)?,
         authenticated_at: Timestamp(row.integer(6)?),
         place: row.optional_text(7)?,
-        device: None,
+        ..Session::opened(&row.text(0)?, Timestamp(row.integer(1)?), Timestamp(row.integer(3)?))
     })
 }
 

@@ -140,6 +140,12 @@ impl Objects {
         reply
     }
 
+    /// Calls a function with the database of an object.
+    pub(crate) fn with<O: Object, T>(&self, name: &str, then: impl FnOnce(&Sqlite) -> T) -> T {
+        let mut objects = self.0.borrow_mut();
+        then(objects.entry((O::CLASS.name, name.to_owned())).or_insert_with(Sqlite::of::<O>))
+    }
+
     /// Attaches bytes to the next command for an object.
     pub(crate) fn attach<O: Object>(&self, name: &str, bytes: Vec<u8>) {
         let mut objects = self.0.borrow_mut();

@@ -15,7 +15,7 @@ export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] 
 // upstream, in place of the recorder.
 export async function openGateway(options = {}) {
   const { answers, routes = [], variables = {}, upstream } = options;
-  const { bindings, wrapperModules, secondIsolate, folder, buildFolder } = options;
+  const { bindings, wrapperModules, secondIsolate, shards, folder, buildFolder } = options;
   const recorder = await startUpstream(answers);
   const worker = await startWorker({
     upstream: upstream ?? recorder.origin,
@@ -23,6 +23,7 @@ export async function openGateway(options = {}) {
     bindings,
     wrapperModules,
     secondIsolate,
+    shards,
     folder,
     buildFolder,
   }).catch(async (error) => {

@@ -5,10 +5,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
-// All Durable Objects are in the first isolate. The second one calls them there.
-const objectsOf = (name) =>
+// All Durable Objects are in the first isolate. The second one calls them there. The 256 objects of `Logins` are many for a
+// test, and optional: only a test with `shards` has them.
+const objectsOf = (name, shards) =>
   Object.fromEntries(
-    CLASSES.map((className) => [
+    CLASSES.filter((className) => shards || className !== "Logins").map((className) => [
       className.toUpperCase(),
       { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
     ]),
@@ -42,6 +43,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `bindings`: more options of the isolate;
 // - `secondIsolate`: starts a second isolate with the same objects: `true`, or the variables that differ there;
 // - `port` and `https` (TLS): of `origin`;
+// - `shards`: binds `LOGINS`, so that sign-ins read copies;
 // - `folder`: where objects and KV are stored; without it, they are deleted at the end;
 // - `buildFolder`: the folder of another Worker that is built on the crate.
 //
@@ -60,6 +62,7 @@ export async function startWorker(options = {}) {
     bindings = {},
     wrapperModules = {},
     secondIsolate = false,
+    shards = false,
   } = options;
   const { port = 0, folder, buildFolder = "build", https = false } = options;
   const build = inFolder(buildFolder);
@@ -90,7 +93,7 @@ export async function startWorker(options = {}) {
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
     compatibilityDate: compatibilityDate(),
     compatibilityFlags: ["enable_request_signal"],
-    durableObjects: objectsOf(name),
+    durableObjects: objectsOf(name, shards),
     bindings: withoutNulls(name === MAIN ? all : { ...all, ...secondIsolate }),
     ...bindings,
   });

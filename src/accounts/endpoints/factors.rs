@@ -16,6 +16,7 @@ use crate::{
             ConfirmTotp, Enrolled, Enrollment, FactorCommand, FactorReply, FactorWrite, Ticket, TotpState,
             passkeys::Passkey, recovery, ticket::Purpose, totp::TotpSecret,
         },
+        logins,
     },
     guards::limiter,
     http::{
@@ -188,7 +189,12 @@ pub(super) async fn enroll<E: Effects>(
     let reply = match enroller {
         Enroller::InPerson(_) => write_factor(call, effects, FactorWrite::Enroll(enrollment)).await?,
         Enroller::WithTicket(ticket) => {
-            ask(effects, &Command::Factor(FactorCommand::Enroll(ticket, enrollment))).await?
+            let user = ticket.user.clone();
+            let reply = ask(effects, &Command::Factor(FactorCommand::Enroll(ticket, enrollment))).await?;
+            if reply == FactorReply::Done && call.cx.accounts.has_shards {
+                logins::tell::tell(effects, &user).await?;
+            }
+            reply
         }
     };
     if reply == FactorReply::TicketUnusable { Err(Rejection::TicketUnusable.into()) } else { Ok(reply) }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     accounts::{
-        self, Account, Accounts, Command, Write, login,
+        self, Account, Accounts, Command, Write, login, logins,
         mailer::Mail,
         passwords::{
             LIFETIME, LinkProof, NewLink, NewPassword, PREFIX, PasswordChanged, PasswordCommand,
@@ -224,6 +224,9 @@ async fn finish<E: Effects>(
         return Err(Fault::Internal.into());
     };
     login::notify_ended_sessions(call.cx.login, effects, &user).await?;
+    if call.cx.accounts.has_shards {
+        logins::tell::tell(effects, &user).await?;
+    }
     let revoked = tokens.len();
     for (hash, token) in tokens {
         let hash = Hash(hash);

@@ -9,7 +9,10 @@
 
 use serde::Serialize;
 
-use super::{Call, passkeys, users::signed_in};
+use super::{
+    Call, passkeys,
+    users::{signed_in, signed_in_by_copy},
+};
 use crate::{
     accounts::{
         self, Account, Accounts, Command,
@@ -20,6 +23,7 @@ use crate::{
             ticket::{self, Purpose},
             totp::{SEALING, TotpSecret, is_code},
         },
+        logins,
     },
     guards::limiter::{self, Limiter},
     http::{
@@ -45,12 +49,14 @@ pub(super) struct SignedUp {
     pub(super) user_status: UserStatus,
 }
 
-/// Continues a sign-in whose password was right: with a session, or with a ticket for the next step.
+/// Continues a sign-in whose password was right: with a session, or with a ticket for the next step. `version` is the clock
+/// of `Accounts` at which the account was read. Returns `None` if the account has changed since.
 pub(super) async fn after_password<E: Effects>(
     call: Call<'_>,
     effects: &E,
     account: Account,
-) -> Result<EndpointResponse, EarlyResponse> {
+    version: Option<i64>,
+) -> Result<Option<EndpointResponse>, EarlyResponse> {
     let Account { id, password, status: user_status, factors } = account;
     let needed = if factors.is_enrolled() {
         Some((Purpose::SignIn, Some(factors.methods())))
@@ -60,7 +66,7 @@ pub(super) async fn after_password<E: Effects>(
         None
     };
     let Some((purpose, methods)) = needed else {
-        return signed_in(call, effects, id, user_status, 200).await;
+        return signed_in_by_copy(call, effects, id, user_status, 200, version).await;
     };
     let generation = ticket::generation(&password, &user_status);
     let issued = issue(call, effects, &id, generation, purpose);
@@ -78,6 +84,10 @@ pub(super) async fn after_sign_up<E: Effects>(
     user: SignedUp,
 ) -> Result<EndpointResponse, EarlyResponse> {
     let SignedUp { id, stored_password, user_status } = user;
+    if call.cx.accounts.has_shards {
+        // The account is made, whatever happens here. The alarm tells it otherwise.
+        let _ = logins::tell::tell(effects, &id).await;
+    }
     if !call.cx.accounts.required_factor.applies_to(user_status.role) {
         return signed_in(call, effects, id, user_status, 201).await;
     }

@@ -12,7 +12,8 @@ use super::{
 use crate::{
     accounts::{
         self, Account, Accounts, AccountsMemory, Command, NewUser, User, UserQuery, Write,
-        login::{self, AuthenticatedUser, LoginContext},
+        login::{self, AuthenticatedUser, LoginContext, Opening},
+        logins::{self, tell::Source},
         mailer::Mail,
         pages::ACCOUNT,
         passwords::Recipient,
@@ -97,9 +98,19 @@ pub(super) async fn log_in<E: Effects>(
     let form = call.form(&["email", "password"])?;
     let email = form.email("email")?;
     let password = form.text("password")?;
-    let account = check_password(call, effects, email, password).await?;
-    let account = passwords::with_present_cost(call, effects, account, password).await?;
-    outlined(second_step::after_password(call, effects, account)).await
+    count_by_account(call, effects, &email).await?;
+    for source in [Source::Copy, Source::Truth] {
+        let found = logins::tell::find(effects, call.cx.accounts.has_shards, &email, source).await?;
+        let version = found.version;
+        let account = compare(call, effects, &email, password, found.account).await?;
+        let account = passwords::with_present_cost(call, effects, account, password).await?;
+        let response = outlined(second_step::after_password(call, effects, account, version)).await?;
+        if let Some(response) = response {
+            return Ok(response);
+        }
+        // The copy was behind.
+    }
+    Err(Rejection::InvalidCredentials.into())
 }
 
 /// Counts an attempt to sign in by the client's address.
@@ -115,21 +126,40 @@ pub(super) async fn check_password<E: Effects>(
     email: String,
     password: &str,
 ) -> Result<Account, EarlyResponse> {
-    // The limit for this account from this client address is low, the one for this account from any address is high. So
-    // a client that only knows the email address cannot easily lock the user out.
-    let account_and_address = format!("{email} {}", call.request.client_group());
-    limiter::check(effects, LOGIN_BY_ACCOUNT, &account_and_address).await?;
-    limiter::check(effects, LOGIN_ANYWHERE, &email).await?;
+    count_by_account(call, effects, &email).await?;
     let accounts::Reply::Account(account) =
-        effects.call_object::<Accounts>(accounts::NAME, &Command::Find(email)).await?
+        effects.call_object::<Accounts>(accounts::NAME, &Command::Find(email.clone())).await?
     else {
         return Err(Fault::Internal.into());
     };
+    compare(call, effects, &email, password, account).await
+}
+
+/// Counts an attempt by the account.
+async fn count_by_account<E: Effects>(call: Call<'_>, effects: &E, email: &str) -> Result<(), EarlyResponse> {
+    // A strict limit for this account from this client address, a loose one for this account from anywhere. So a client
+    // that only knows the email address cannot easily lock the user out.
+    limiter::check(effects, LOGIN_BY_ACCOUNT, &account_and_address(call, email)).await?;
+    limiter::check(effects, LOGIN_ANYWHERE, email).await
+}
+
+fn account_and_address(call: Call<'_>, email: &str) -> String {
+    format!("{email} {}", call.request.client_group())
+}
+
+/// Compares the password. Without an account, it takes as long and fails.
+async fn compare<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    email: &str,
+    password: &str,
+    account: Option<Account>,
+) -> Result<Account, EarlyResponse> {
     let stored = account.as_ref().map(|account| account.password.as_str());
     match (password::verify(password, stored, call.cx.accounts.passwords.cost), account) {
         (Some(_), Some(account)) if account.status.active => {
             // A client that knows the password is not guessing: its failed attempts no longer count.
-            let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &account_and_address);
+            let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &account_and_address(call, email));
             effects.call_object::<Limiter>(&group, &cleared).await?;
             Ok(account)
         }
@@ -181,20 +211,28 @@ pub(super) async fn delete<E: Effects>(
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
-/// Sends a change to `Accounts` on behalf of the principal. `Accounts` checks the principal again.
+/// Sends a change to `Accounts` on behalf of the principal. `Accounts` checks the principal again. If the change concerns
+/// what a sign-in reads, it is told before this returns.
 pub(super) async fn write<E: Effects>(
     call: Call<'_>,
     effects: &E,
     write: Write,
 ) -> Result<accounts::Reply, EarlyResponse> {
-    let command = Command::Write(call.author()?, write);
+    let author = call.author()?;
+    let concerned = write.concerns(&author).filter(|_| call.cx.accounts.has_shards).map(str::to_owned);
+    let command = Command::Write(author, write);
     match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
         accounts::Reply::Refused(refusal) => {
             // The data that this isolate remembers about the principal is out of date.
             effects.memory().of::<SessionCache>().forget_user(call.principal()?.id());
             Err(Rejection::from(refusal).into())
         }
-        reply => Ok(reply),
+        reply => {
+            if let Some(user) = concerned {
+                logins::tell::tell(effects, &user).await?;
+            }
+            Ok(reply)
+        }
     }
 }
 
@@ -234,17 +272,36 @@ pub(super) async fn signed_in<E: Effects>(
     user_status: UserStatus,
     status: u16,
 ) -> Result<EndpointResponse, EarlyResponse> {
+    let response = signed_in_by_copy(call, effects, id, user_status, status, None).await?;
+    response.ok_or_else(|| Rejection::InvalidCredentials.into())
+}
+
+/// Opens a session for a user whose credentials were read at this clock of `Accounts`. Returns `None` if they have changed
+/// since.
+pub(super) async fn signed_in_by_copy<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    id: String,
+    user_status: UserStatus,
+    status: u16,
+    version: Option<i64>,
+) -> Result<Option<EndpointResponse>, EarlyResponse> {
     let role = user_status.role.name();
     let authenticated = AuthenticatedUser { user_id: id.clone(), status: user_status };
     let browser = call.cx.browser;
-    let opened = login::open(call.cx.login, effects, call.request, browser, authenticated, call.meta).await?;
-    let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
+    let (cx, request, meta) = (call.cx.login, call.request, call.meta);
+    let opened =
+        match login::open_by_copy(cx, effects, request, browser, authenticated, meta, version).await? {
+            Opening::Opened(opened) => opened,
+            Opening::Refused => return Err(Rejection::InvalidCredentials.into()),
+            Opening::Stale => return Ok(None),
+        };
     if opened.is_new_device {
         outlined(tell_new_sign_in(call, effects, &id)).await;
     }
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
     let answered = EndpointResponse { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };
-    Ok(answered.with_detail(opened.session_id))
+    Ok(Some(answered.with_detail(opened.session_id)))
 }
 
 /// Mails a user that they have signed in with a new device. The sign-in counts, whatever becomes of the mail.

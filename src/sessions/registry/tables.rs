@@ -1,6 +1,6 @@
 //! The tables of a user's registry, and their migrations.
 
-use super::{backchannel, devices, ends, passwords, profile};
+use super::{backchannel, credentials, devices, ends, passwords, profile};
 use crate::{
     identity::ended,
     platform::store::{Migration, Store, StoreError, add_column, run_all},
@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     add_place_and_logout_tokens,
     add_devices,
     passwords::add_password_version,
+    add_required_credentials,
 ];
 
 const FIRST: &[&str] = &[
@@ -41,4 +42,9 @@ fn add_place_and_logout_tokens(store: &dyn Store) -> Result<(), StoreError> {
 /// Adds the devices with which the user has signed in.
 fn add_devices(store: &dyn Store) -> Result<(), StoreError> {
     run_all(store, &[devices::TABLE])
+}
+
+/// Adds the clock that sign-ins must have read.
+fn add_required_credentials(store: &dyn Store) -> Result<(), StoreError> {
+    run_all(store, &[credentials::TABLE])
 }
