@@ -3,6 +3,8 @@
 //! A stored password is `$argon2id$v=19$m=<KiB>,t=<passes>,p=1$<salt>$<hash>`, with salt and hash in base64 without padding
 //! (the PHC string format). Older versions stored `1$<salt>$<hash>` in base64url, with the minimum cost. Both are read.
 
+use std::hint::black_box;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use crate::{base::encoding, crypto::secret};
@@ -27,8 +29,20 @@ impl Cost {
     /// The maximum that is read from the store. A hash with a higher cost would take an isolate's memory.
     pub const MAXIMUM: Self = Self { memory: 46 * 1_024, passes: 10 };
 
+    /// Returns a cost with which as much is left to do as a hash of this cost does more than one of the other cost. Returns
+    /// `None` if that is next to nothing. The work is memory × passes.
+    fn without(self, other: Self) -> Option<Self> {
+        let work = |cost: Self| u64::from(cost.memory).saturating_mul(cost.passes.into());
+        let left = work(self).saturating_sub(work(other));
+        let most = u64::from(self.memory.max(other.memory));
+        let passes = left.div_ceil(most.max(1));
+        let memory = left.checked_div(passes).filter(|memory| *memory >= u64::from(SMALLEST_MEMORY))?;
+        Some(Self { memory: memory.try_into().ok()?, passes: passes.try_into().ok()? })
+    }
+
     fn is_readable(self) -> bool {
-        (8..=Self::MAXIMUM.memory).contains(&self.memory) && (1..=Self::MAXIMUM.passes).contains(&self.passes)
+        (SMALLEST_MEMORY..=Self::MAXIMUM.memory).contains(&self.memory)
+            && (1..=Self::MAXIMUM.passes).contains(&self.passes)
     }
 }
 
@@ -42,14 +56,17 @@ pub fn hash(password: &str, salt: &[u8], cost: Cost) -> Option<String> {
     Some(format!("{PHC}m={},t={},p=1${salt}${hash}", cost.memory, cost.passes))
 }
 
-/// Checks a password against a stored one, in constant time. Without a stored one, it does the work of a hash with this
-/// cost, and fails.
+/// Checks a password against a stored one, in constant time. Does the work of a hash with this cost, also without a stored
+/// one and with one that costs less. So the time does not show whether there is one.
 #[must_use]
 pub fn verify(password: &str, stored: Option<&str>, cost: Cost) -> Option<Right> {
     let stored = stored.and_then(Stored::parse);
-    let Stored { cost, salt, hash } =
+    let Stored { cost: stored_cost, salt, hash } =
         stored.unwrap_or_else(|| Stored { cost, salt: vec![0; SALT], hash: Vec::new() });
-    let computed = derive(password, &salt, cost)?;
+    let computed = derive(password, &salt, stored_cost)?;
+    if let Some(rest) = cost.without(stored_cost) {
+        black_box(derive(password, &salt, rest));
+    }
     secret::compare(&hash, &computed).ok().map(|_| Right(()))
 }
 
@@ -89,6 +106,8 @@ impl Stored {
 }
 
 fn derive(password: &str, salt: &[u8], cost: Cost) -> Option<[u8; HASH]> {
+    #[cfg(test)]
+    tests::count(cost);
     let parameters = Params::new(cost.memory, cost.passes, 1, Some(HASH)).ok()?;
     let mut hash = [0; HASH];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
@@ -98,14 +117,48 @@ fn derive(password: &str, salt: &[u8], cost: Cost) -> Option<[u8; HASH]> {
 }
 
 const PHC: &str = "$argon2id$v=19$";
+/// The smallest memory of a hash with one lane, in KiB (RFC 9106 §3.1).
+const SMALLEST_MEMORY: u32 = 8;
 const SALT: usize = 16;
 const HASH: usize = 32;
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     const PASSWORD: &str = "correct horse battery";
+
+    thread_local! {
+        /// What hashing did: memory × passes.
+        static WORK: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count(cost: Cost) {
+        WORK.set(WORK.get() + u64::from(cost.memory) * u64::from(cost.passes));
+    }
+
+    #[test]
+    fn does_the_same_work_for_every_stored_password() {
+        let present = Cost { memory: 64, passes: 3 };
+        let work = |stored: Option<&str>, password: &str| {
+            WORK.set(0);
+            let _ = verify(password, stored, present);
+            WORK.get()
+        };
+        let unknown = work(None, PASSWORD);
+        assert_eq!(unknown, 64 * 3);
+        for (memory, passes) in [(64, 3), (64, 2), (64, 1), (19, 2), (100, 1), (8, 1), (190, 1)] {
+            let stored = hash(PASSWORD, &[7; 16], Cost { memory, passes }).expect("a hash");
+            for password in [PASSWORD, "wrong"] {
+                let found = work(Some(&stored), password);
+                assert!((unknown - 8..=unknown).contains(&found), "{memory} {passes}: {found}");
+            }
+            assert!(verify(PASSWORD, Some(&stored), present).is_some());
+        }
+    }
 
     /// `echo -n 'correct horse battery' | argon2 …` with a salt of 16 bytes 0x07 and the minimum cost.
     const OLD: &str = "1$BwcHBwcHBwcHBwcHBwcHBw$";
