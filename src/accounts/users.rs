@@ -148,6 +148,7 @@ pub(super) fn change(
     store.run("UPDATE users SET role = ?, active = ?, version = ? WHERE id = ?", &values)?;
     if !is_admin(&new) {
         revoke_invites(store, id)?;
+        passwords::remove_made_links(store, id)?;
     }
     record_change(store, id, &new)?;
     Ok(Reply::UserStatus(new))

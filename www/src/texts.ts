@@ -91,7 +91,8 @@ export const TEXTS = {
     chooseHeading: "Choose a new password",
     chooseAbout: "You are then signed out everywhere, and sign in with the new password.",
     choose: "Change password",
-    revokeTokens: "Also revoke my tokens, which programs use to act for me",
+    revokeTokens:
+      "Also revoke my tokens, which programs use to act for me, and invites that nobody has used",
     changed: "Your password is changed",
     changedDetail: "You were signed out everywhere. Sign in with the new password.",
     toSignIn: "Back to sign-in",

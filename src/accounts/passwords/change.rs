@@ -6,7 +6,7 @@ use super::{PasswordReply, Rehash, link};
 use crate::{
     accounts::{
         factors,
-        invites::revoke_invites_of_token,
+        invites::{revoke_invites, revoke_invites_of_token},
         tokens as token_list,
         users::{next_version, read_status},
     },
@@ -22,7 +22,7 @@ use crate::{
 pub struct NewPassword {
     /// Its hash.
     pub stored: String,
-    /// Whether the tokens of the user are revoked, too.
+    /// Whether the tokens and the unused invites of the user are revoked, too.
     pub revoke_tokens: bool,
 }
 
@@ -115,11 +115,17 @@ pub(super) fn replace(
         &[(&new.stored).into(), version.into(), user.into()],
     )?;
     link::remove(store, user)?;
+    // Whoever knew the old password, or had a session, may have made them.
+    link::remove_made_by(store, user)?;
     store.run(
         "INSERT OR REPLACE INTO untold_passwords (id, version, kept_session) VALUES (?, ?, ?)",
         &[user.into(), version.into(), kept_session.into()],
     )?;
-    let tokens = if new.revoke_tokens { revoke_tokens(store, user, now)? } else { Vec::new() };
+    let mut tokens = Vec::new();
+    if new.revoke_tokens {
+        revoke_invites(store, user)?;
+        tokens = revoke_tokens(store, user, now)?;
+    }
     Ok(PasswordReply::Changed(PasswordChanged {
         user: user.to_owned(),
         email,
@@ -148,11 +154,26 @@ pub(super) fn delivered(store: &impl Store, user: &str, version: i64) -> Result<
     Ok(PasswordReply::Done)
 }
 
+/// Deletes the reset links that a user has made, because the user is no longer an active admin.
+pub(in crate::accounts) fn remove_made_links(store: &impl Store, user: &str) -> Result<(), StoreError> {
+    link::remove_made_by(store, user)
+}
+
 /// Deletes what is stored about the password of a user who is deleted.
 pub(in crate::accounts) fn remove_all(store: &impl Store, user: &str) -> Result<(), StoreError> {
     link::remove(store, user)?;
+    link::remove_made_by(store, user)?;
     store.run("DELETE FROM untold_passwords WHERE id = ?", &[user.into()])?;
     Ok(())
+}
+
+/// Revokes the tokens of a user whose id was imported: those that a deleted user of this id has left.
+pub(in crate::accounts) fn revoke_left_tokens(
+    store: &impl Store,
+    user: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    revoke_tokens(store, user, now).map(drop)
 }
 
 /// Revokes the tokens of a user, and the unused invites that they made. Returns those that have to be told.

@@ -147,6 +147,12 @@ pub(super) fn remove(store: &impl Store, user: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Deletes the links that a user has made for others.
+pub(super) fn remove_made_by(store: &impl Store, maker: &str) -> Result<(), StoreError> {
+    store.run("DELETE FROM reset_links WHERE made_by = ?", &[maker.into()])?;
+    Ok(())
+}
+
 /// Deletes some links that have ended.
 fn sweep(store: &impl Store, now: Timestamp) -> Result<(), StoreError> {
     store.run(

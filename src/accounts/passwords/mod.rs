@@ -14,7 +14,7 @@
 //!    none for them. So a sign-in that compared the old password leaves no session, whichever is first. A row here records the
 //!    change until `Sessions` has it.
 //! 3. A reset link is used once. It is good for an hour, while its user is active and unchanged, and until there is a newer
-//!    one for the user. If an admin made it, only while that admin is an active admin.
+//!    one for the user. If an admin made it, only while that admin is an active admin, with the same password.
 //! 4. The store has only the hash of a link's token. A part of the token finds the row, so that attempts are counted
 //!    before the rest is compared, in constant time.
 //! 5. Asking for a link by mail does the same work for every address: one row is written, for a user or for none.
@@ -29,7 +29,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use change::{NewPassword, PasswordChanged};
-pub(super) use change::{UNTOLD, remove_all, untold};
+pub(super) use change::{UNTOLD, remove_all, remove_made_links, revoke_left_tokens, untold};
 pub use link::{LIFETIME, LinkProof, NewLink, PREFIX, Recipient};
 
 use super::writes::Authorized;

@@ -125,7 +125,7 @@ fn a_link_needs_both_parts_of_its_token() {
 #[test]
 fn a_link_ends_with_whatever_it_depends_on() {
     type Change = fn(&Sqlite);
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 11] = [
         ("an hour", |_| {}),
         ("a newer link", |store| drop(make_link(store, "root", "ada", "newer"))),
         ("a newer link by mail", |store| drop(request(store, "ada@example.com", "newer"))),
@@ -141,6 +141,14 @@ fn a_link_ends_with_whatever_it_depends_on() {
         }),
         ("a deleted user", |store| drop(write_as_root(store, Write::DeleteUser("ada".into())))),
         ("a demoted maker", |store| drop(write_as_root(store, change("eve", Some(Role::User), None)))),
+        ("a maker who was demoted", |store| {
+            write_as_root(store, change("eve", Some(Role::User), None));
+            write_as_root(store, change("eve", Some(Role::Admin), None));
+        }),
+        ("a maker with a new password", |store| {
+            let change = PasswordWrite::Change { compared: stored(store, "eve"), new: new("changed") };
+            assert!(matches!(in_person(store, "eve", change), Reply::Password(PasswordReply::Changed(_))));
+        }),
         ("a deleted maker", |store| drop(write_as_root(store, Write::DeleteUser("eve".into())))),
     ];
     for (what, happens) in changes {
@@ -280,6 +288,18 @@ fn revokes_tokens_on_request_with_those_that_they_made() {
     assert_eq!(rows.iter().map(|row| row.text(0).expect("an id")).collect::<Vec<_>>(), ["r"]);
     let told = Accounts::alarm(&store, NOW).expect("messages");
     assert_eq!(told.len(), 3, "one change of a password, two tokens");
+}
+
+#[test]
+fn revokes_unused_invites_with_the_tokens() {
+    let store = set_up();
+    invite(&store, "one", None, Role::Admin, None);
+    let change = |compared: &str, new: NewPassword| {
+        in_person(&store, "root", PasswordWrite::Change { compared: compared.into(), new });
+        send(&store, Command::Usable("hash of one".into()))
+    };
+    assert_eq!(change("1$a$b", new("2")), Reply::Done(true));
+    assert_eq!(change("2", NewPassword { revoke_tokens: true, ..new("3") }), Reply::Unusable);
 }
 
 #[test]

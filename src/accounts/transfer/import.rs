@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{NumberedRecord, Outcome, RECORD, RefusedRecord, UserRecord, read};
 use crate::{
-    accounts::{NewUser, Reply, factors::TotpState, users, writes::Authorized},
+    accounts::{NewUser, Reply, factors::TotpState, passwords, users, writes::Authorized},
     base::time::Timestamp,
     platform::store::{Store, StoreError, Value},
 };
@@ -97,6 +97,8 @@ fn add(
         "UPDATE users SET created_at = ?, active = ? WHERE id = ?",
         &[record.created_at.into(), i64::from(record.active).into(), (&record.id).into()],
     )?;
+    // A deleted user may have had this id. An import gives nobody a credential that the record does not have.
+    passwords::revoke_left_tokens(store, &record.id, now)?;
     if let Some(totp) = &record.totp {
         store.run(
             "INSERT INTO totp (user, state, id, sealed, last_step, created_at) VALUES (?, ?, ?, ?, ?, ?)",

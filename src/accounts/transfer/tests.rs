@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     accounts::{
-        Command,
+        Accounts, Command,
         tests::{NOW, change, invite, redeem, send, set_up, write},
-        writes::Write,
+        writes::{Write, tests::token as named_token},
     },
     base::encoding,
     crypto::{
@@ -25,11 +25,12 @@ use crate::{
         secret::Secret,
     },
     http::problem::Fault,
-    identity::author::{Author, Refusal},
+    identity::author::{Author, Credential, Refusal},
     platform::{
         effects::{OpenedText, SealedTexts},
-        store::sqlite::Sqlite,
+        store::{Object, OutboxMessage, sqlite::Sqlite},
     },
+    tokens::Tokens,
 };
 
 /// Stands in for AES-GCM: a text opens only with its key.
@@ -170,6 +171,30 @@ fn a_secret_that_does_not_open_stays_a_factor() {
     there.totp.as_mut().expect("codes").sealed.clone_from(&other);
     let read = to.read(&from.write(&there)).expect("a record");
     assert_eq!(read.totp.expect("codes").sealed, other);
+}
+
+#[test]
+fn an_import_revives_no_token_of_a_deleted_user() {
+    let store = set_up();
+    let ada = UserRecord { active: true, role: Role::User, ..record("ada") };
+    let put = |author: &Author, id: &str| {
+        let token = named_token(id, "mul_", &ada.id, None);
+        let put = Write::PutToken { hash: format!("hash of {id}"), token, is_for_admins: false };
+        send(&store, Command::Write(author.clone(), put))
+    };
+    assert_eq!(import(&store, std::slice::from_ref(&ada), false), [Outcome::Added]);
+    assert_eq!(put(&Author::in_person(&ada.id, NOW), "tok_1"), Reply::Done(true));
+    write(&store, Write::DeleteUser(ada.id.clone()));
+    assert_eq!(import(&store, std::slice::from_ref(&ada), false), [Outcome::Added]);
+    let credential = Credential::Token("tok_1".into());
+    let by_token = Author { credential, ..Author::in_person(&ada.id, NOW) };
+    assert_eq!(put(&by_token, "tok_2"), Reply::Refused(Refusal::TokenRevoked));
+    let told = Accounts::alarm(&store, NOW).expect("messages");
+    let is_told = |message: &OutboxMessage| {
+        let OutboxMessage::Tell { binding, .. } = message;
+        *binding == Tokens::CLASS.binding
+    };
+    assert_eq!(told.iter().filter(|message| is_told(message)).count(), 1, "its own object is told");
 }
 
 #[test]

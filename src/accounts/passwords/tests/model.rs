@@ -190,7 +190,7 @@ impl World {
                     Reply::Password(PasswordReply::Wrong) => assert!(!is_right),
                     Reply::Password(reply) => {
                         assert!(is_right && status.active);
-                        self.end_links(user);
+                        self.end_links_of_changed(user);
                         self.changed(user, reply);
                     }
                     Reply::Refused(_) => assert!(!status.active),
@@ -230,7 +230,7 @@ impl World {
                 assert_eq!(has_changed(&reply), is_good, "{token}");
                 if let Some(user) = found.map(|link| link.user).filter(|_| is_good) {
                     assert!(self.used.insert(token), "used twice");
-                    self.end_links(user);
+                    self.end_links_of_changed(user);
                     self.changed(user, reply);
                 }
             }
@@ -242,7 +242,7 @@ impl World {
                 if reply == PasswordReply::NotFound {
                     assert!(!self.is_admin(user));
                 } else {
-                    self.end_links(user);
+                    self.end_links_of_changed(user);
                     self.changed(user, reply);
                 }
             }
@@ -258,13 +258,13 @@ impl World {
         }
     }
 
-    /// Changes a user as some admin. Every change of the user ends the user's links.
+    /// Changes a user as some admin. Every change of the user ends the user's links, and those that the user has made.
     fn change_user(&mut self, user: usize, change: Write) {
         let before = self.account(user).1;
         let by = (0..USERS.len()).find(|by| self.is_admin(*by)).expect("an admin");
         self.write(by, "ses", change);
         if self.account(user).1 != before {
-            self.end_links(user);
+            self.end_links_of_changed(user);
         }
     }
 
@@ -280,6 +280,12 @@ impl World {
 
     fn end_links(&mut self, user: usize) {
         self.links.retain(|link| link.user != user);
+    }
+
+    /// Ends the links of a user whose password or status has changed, and those that the user has made.
+    fn end_links_of_changed(&mut self, user: usize) {
+        self.end_links(user);
+        self.links.retain(|link| link.made_by != Some(user));
     }
 
     /// Checks all live sessions, once everything is told.
