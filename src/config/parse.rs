@@ -264,7 +264,14 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             fixed_now,
         },
         upstream: UpstreamSettings { application: upstream?, origins: upstream_names, key: upstream_key },
-        sessions: SessionSettings { policy: session, keys, logout_key, check: check?, login: login_by? },
+        sessions: SessionSettings {
+            policy: session,
+            keys,
+            logout_key,
+            recent_admin,
+            check: check?,
+            login: login_by?,
+        },
         tokens: TokenSettings {
             prefixes_detail: credentials::prefixes_detail(&credentials),
             kinds: credentials,

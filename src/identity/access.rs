@@ -15,6 +15,8 @@
 //!
 //! A rule with `recent` also demands that the user has authenticated recently (`step_up.rs`).
 
+use std::time::Duration;
+
 use crate::{
     base::time::Timestamp,
     http::problem::{Reason, Rejection},
@@ -37,6 +39,7 @@ pub struct Admission {
     scope: Option<TokenScope>,
     may_have_machine_credential: bool,
     checked_at: Timestamp,
+    authenticated_at: Option<Timestamp>,
 }
 
 /// The result of identification.
@@ -79,6 +82,15 @@ impl Admission {
         self.checked_at
     }
 
+    /// Checks that the principal has authenticated recently, for an endpoint that demands it of some of its requests only.
+    ///
+    /// # Errors
+    /// As a rule with this `recent`; [`Rejection::Unauthorized`] without a principal.
+    pub fn check_recent(&self, recent: Option<Duration>) -> Result<(), Rejection> {
+        let principal = self.principal.as_ref().ok_or(Rejection::Unauthorized(Reason::NoCredential))?;
+        step_up::check(recent, principal, self.authenticated_at, self.checked_at)
+    }
+
     /// Returns whether the request has, or may have, a machine credential (see
     /// [`Identity::may_have_machine_credential`]).
     #[must_use]
@@ -106,7 +118,13 @@ pub fn admit(
     let access = rule.access;
     let principal = match (access, principal) {
         (Access::Public, _) | (Access::Optional, Err(_)) => {
-            return Ok(Admission { principal: None, scope: None, may_have_machine_credential, checked_at });
+            return Ok(Admission {
+                principal: None,
+                scope: None,
+                may_have_machine_credential,
+                checked_at,
+                authenticated_at: None,
+            });
         }
         (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
         (_, Ok(principal)) => principal,
@@ -116,7 +134,8 @@ pub fn admit(
     }
     // Last, so that a person is asked to authenticate only for what they may do.
     step_up::check(rule.recent, &principal, authenticated_at, checked_at)?;
-    Ok(Admission { principal: Some(principal), scope, may_have_machine_credential, checked_at })
+    let principal = Some(principal);
+    Ok(Admission { principal, scope, may_have_machine_credential, checked_at, authenticated_at })
 }
 
 /// Checks whether a principal may use a rule, provided that the principal owns the entity that the rule guards. If the

@@ -14,6 +14,8 @@ pub struct Settings {
     pub keys: Keys,
     /// The key of upstream's logout tokens, if `UPSTREAM_SECRET` is set.
     pub logout_key: Option<TypedKey>,
+    /// The maximum time since the user authenticated, for what only an admin may do at the gateway's own endpoints.
+    pub recent_admin: Option<Duration>,
     /// The check of a session.
     pub check: Check,
     /// The sign-in method.

@@ -150,6 +150,59 @@ describe("with accounts", () => {
     assertProblem(await reauthenticate(later, ada, { code: "123456" }), 401, "invalid_credentials");
   });
 
+  test("an old session neither enrolls a factor to authenticate with, nor removes one", async () => {
+    const [gus, hal] = [await users.createUser("gus"), await users.createUser("hal")];
+    const app = await devicesOf(users.call, NOW).enroll(hal);
+    const begun = (await at({}, "POST", "/api/auth/factors/totp", hal, {})).json();
+    for (const [method, path, caller, body] of [
+      ["POST", "/api/auth/factors/totp", gus, {}],
+      ["POST", "/api/auth/passkeys/options", gus, {}],
+      ["DELETE", "/api/auth/factors/passkeys/psk_1", hal],
+      ["POST", "/api/auth/factors/totp", hal, {}],
+      ["DELETE", "/api/auth/factors/totp", hal],
+      ["POST", "/api/auth/factors/recovery-codes", hal],
+    ]) {
+      const response = await gateway.expectNotForwarded(() =>
+        at(later, method, path, caller, body),
+      );
+      assertProblem(response, 401, "reauthentication_required");
+    }
+    const read = async (caller) => (await at(later, "GET", "/api/auth/factors", caller)).json();
+    assert.deepEqual([(await read(gus)).totp, (await read(hal)).totp], [false, true]);
+    // The user who has begun confirms, and the password is enough for the rest.
+    const code = totp(begun.secret, NOW + RECENT + 1);
+    const confirmed = await at(later, "POST", "/api/auth/factors/totp/confirm", hal, { code });
+    assert.equal(confirmed.status, 200, confirmed.text);
+    assert.notEqual(begun.secret, app.secret);
+    assert.equal((await reauthenticate(later, hal)).status, 204);
+    assert.equal((await at(later, "DELETE", "/api/auth/factors/totp", hal)).status, 204);
+    assert.equal((await read(hal)).totp, false);
+  });
+
+  test("recent_admin holds for an admin's acts at endpoints that users have, too", async () => {
+    const { root } = users;
+    const { userId } = (await at(later, "GET", "/api/auth/me", ada)).json();
+    const agent = { name: "agent", prefix: "mk_" };
+    for (const [method, path, body] of [
+      ["GET", `/api/sessions?user=${userId}`],
+      ["DELETE", `/api/sessions?user=${userId}`],
+      ["DELETE", `/api/sessions/ses_1?user=${userId}`],
+      ["POST", "/api/agent-tokens", agent],
+    ]) {
+      const response = await gateway.expectNotForwarded(() => at(later, method, path, root, body));
+      assertProblem(response, 401, "reauthentication_required");
+    }
+    const token = await users.createToken(root, "mul_");
+    const listed = await at({}, "GET", `/api/sessions?user=${userId}`, token);
+    assertProblem(listed, 403, "forbidden_human_only");
+    // What is the admin's own needs no more than a user's does.
+    assert.equal((await at(later, "GET", "/api/sessions", root)).status, 200);
+    const own = await at(later, "POST", "/api/agent-tokens", root, { name: "own", prefix: "mul_" });
+    assert.equal(own.status, 201, own.text);
+    assert.equal((await at({}, "GET", `/api/sessions?user=${userId}`, root)).status, 200);
+    assert.equal((await at({}, "POST", "/api/agent-tokens", root, agent)).status, 201);
+  });
+
   test("no token is recent, and none authenticates again", async () => {
     const token = await users.createToken(ada, "mul_");
     assertProblem(await refused({}, "GET", "/pay/1", token), 403, "forbidden_human_only");

@@ -1,6 +1,7 @@
 //! `/api/auth/factors`: enrolling and removing second factors. `/api/users/{id}/factors`: an admin removes those of a user.
 //!
 //! Enrollment is for a user with a session, or for a client with a ticket for enrollment. Everything else needs a session.
+//! A session changes its user's own factors only if the user has authenticated recently.
 
 use serde::Serialize;
 
@@ -13,8 +14,8 @@ use crate::{
     accounts::{
         self, Command, Write,
         factors::{
-            ConfirmTotp, Enrolled, Enrollment, FactorCommand, FactorReply, FactorWrite, Ticket, TotpState,
-            passkeys::Passkey, recovery, ticket::Purpose, totp::TotpSecret,
+            ConfirmTotp, Enrolled, Enrollment, FactorCommand, FactorReply, FactorWrite, RECENT, Ticket,
+            TotpState, passkeys::Passkey, recovery, ticket::Purpose, totp::TotpSecret,
         },
         logins,
     },
@@ -101,7 +102,7 @@ pub(super) async fn remove_totp<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
-    require_session(call)?;
+    require_recent_session(call)?;
     let required = call.cx.accounts.required_factor;
     removed(&write_factor(call, effects, FactorWrite::RemoveTotp(required)).await?)
 }
@@ -111,7 +112,7 @@ pub(super) async fn remove_passkey<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
-    require_session(call)?;
+    require_recent_session(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let remove = FactorWrite::RemovePasskey(id.clone(), call.cx.accounts.required_factor);
     Ok(removed(&write_factor(call, effects, remove).await?)?.with_detail(format!("passkey {id}")))
@@ -122,7 +123,7 @@ pub(super) async fn renew_recovery_codes<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
-    require_session(call)?;
+    require_recent_session(call)?;
     let user = call.principal()?.user_id().ok_or(Rejection::ForbiddenKind)?;
     let codes = RecoveryCodes::new(effects, user)?;
     match write_factor(call, effects, FactorWrite::RenewRecoveryCodes(codes.hashes)).await? {
@@ -138,6 +139,9 @@ pub(super) async fn remove_all<E: Effects>(
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.segment_before("factors").ok_or(Rejection::NotFound)?;
+    if call.principal()?.user_id() == Some(&id) {
+        require_recent_session(call)?;
+    }
     removed(&write_factor(call, effects, FactorWrite::RemoveAll(id)).await?)
 }
 
@@ -151,9 +155,9 @@ fn removed(reply: &FactorReply) -> Result<EndpointResponse, EarlyResponse> {
     }
 }
 
-/// Rejects a token, even one that acts as a person.
-fn require_session(call: Call<'_>) -> Result<(), Rejection> {
-    call.principal()?.session_id().map(drop).ok_or(Rejection::ForbiddenHumanOnly)
+/// Rejects a token, even one that acts as a person, and a session whose user has authenticated too long ago.
+fn require_recent_session(call: Call<'_>) -> Result<(), Rejection> {
+    call.admission.check_recent(Some(RECENT))
 }
 
 impl Enroller {
@@ -171,6 +175,14 @@ impl Enroller {
         principal.user_id().map(|id| Self::InPerson(id.to_owned())).ok_or(Rejection::ForbiddenKind)
     }
 
+    /// Checks that a user with a session has authenticated recently.
+    pub(super) fn check_recent(&self, call: Call<'_>) -> Result<(), Rejection> {
+        match self {
+            Self::InPerson(_) => require_recent_session(call),
+            Self::WithTicket(_) => Ok(()),
+        }
+    }
+
     pub(super) fn user(&self) -> &str {
         match self {
             Self::InPerson(id) => id,
@@ -186,6 +198,10 @@ pub(super) async fn enroll<E: Effects>(
     enroller: Enroller,
     enrollment: Enrollment,
 ) -> Result<FactorReply, EarlyResponse> {
+    // Only who has begun has the secret that is confirmed.
+    if !matches!(enrollment, Enrollment::ConfirmTotp(_)) {
+        enroller.check_recent(call)?;
+    }
     let reply = match enroller {
         Enroller::InPerson(_) => write_factor(call, effects, FactorWrite::Enroll(enrollment)).await?,
         Enroller::WithTicket(ticket) => {

@@ -45,6 +45,7 @@ pub(super) async fn begin_enrollment<E: Effects>(
     limiter::check(effects, BY_ADDRESS, &call.request.client_group()).await?;
     let site = site(call)?;
     let enroller = Enroller::of(call, &call.form(&["ticket"])?)?;
+    enroller.check_recent(call)?;
     let user = find_user(effects, enroller.user()).await?.ok_or(Rejection::NotFound)?;
     let begun = Begun::new(call, effects, CeremonyPurpose::Enrollment, enroller.user());
     let name = call.cx.accounts.branding.name.as_deref().unwrap_or(site.id);

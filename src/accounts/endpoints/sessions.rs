@@ -112,13 +112,19 @@ async fn end_sessions<E: Effects>(
     }
 }
 
-/// Returns the user whose sessions the request is about: `?user=` for an admin, otherwise the caller.
+/// Returns the user whose sessions the request is about: `?user=` for an admin, who must have authenticated recently if
+/// `SESSION.recent_admin` says so; otherwise the caller.
 fn requested_user(call: Call<'_>) -> Result<String, Rejection> {
     let principal = call.principal()?;
     let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
     match call.request.parameter("user") {
         Some(other) if other != own && principal.role != Some(Role::Admin) => Err(Rejection::ForbiddenRole),
-        Some(other) if crate::crypto::jwt::claims::is_id(&other) => Ok(other),
+        Some(other) if crate::crypto::jwt::claims::is_id(&other) => {
+            if other != own {
+                call.admission.check_recent(call.cx.login.sessions.recent_admin)?;
+            }
+            Ok(other)
+        }
         Some(_) => Err(Rejection::NotFound),
         None => Ok(own.to_owned()),
     }

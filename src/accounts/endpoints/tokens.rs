@@ -36,8 +36,14 @@ pub(super) fn check_create(call: Call<'_>) -> Result<(), Rejection> {
     if is_by_token {
         delegation::check_kind(kind, &form)?;
     }
-    if is_for_admins(call, kind) && principal.role != Some(Role::Admin) {
-        return Err(Rejection::ForbiddenRole);
+    if is_for_admins(call, kind) {
+        if principal.role != Some(Role::Admin) {
+            return Err(Rejection::ForbiddenRole);
+        }
+        // A token that makes another one can do no more with it.
+        if !is_by_token {
+            call.admission.check_recent(call.cx.login.sessions.recent_admin)?;
+        }
     }
     Ok(())
 }

@@ -19,6 +19,8 @@
 //! 4. A ticket for enrollment enrolls a first factor only. A user who has one enrolls further ones in person.
 //! 5. While the policy requires a factor of a user, the user cannot remove the last one. An admin can.
 //! 6. Without a factor there are no recovery codes.
+//! 7. A session changes the factors of its user only if the user has authenticated within [`RECENT`]. Otherwise a session
+//!    that was left open, or stolen, could enroll a factor and authenticate with it, or remove the one that keeps others out.
 
 pub mod passkeys;
 pub mod recovery;
@@ -29,6 +31,8 @@ mod enrollment;
 mod sign_in;
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +50,9 @@ use crate::{
     platform::store::{SqlRow, Store, StoreError, run_all},
     sessions::registry::UserStatus,
 };
+
+/// Maximum time since the user of a session authenticated, for changing the user's own factors.
+pub const RECENT: Duration = Duration::from_mins(10);
 
 /// Commands to `Accounts` about second factors.
 #[derive(Clone, Debug, Serialize, Deserialize)]

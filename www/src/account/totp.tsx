@@ -5,6 +5,7 @@ import { call, type Problem as ProblemData } from "../api.ts";
 import { TEXTS } from "../texts.ts";
 import { Form, PLAIN } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
+import { callSignedIn } from "./list.tsx";
 import { RecoveryCodes } from "./recovery.tsx";
 
 const { security: T, fields: LABELS } = TEXTS;
@@ -19,8 +20,9 @@ export function SetUpTotp({ ticket, done }: { ticket?: string; done: () => void 
   const [problem, setProblem] = useState<ProblemData>();
   const [codes, setCodes] = useState<string[]>();
   const json = ticket ? { ticket } : {};
+  const send = ticket ? call : callSignedIn;
   useEffect(() => {
-    call<Secret>("POST", "/auth/factors/totp", { json }).then((answer) => {
+    send<Secret>("POST", "/auth/factors/totp", { json }).then((answer) => {
       if (answer.ok) setSecret(answer.data);
       else setProblem(answer.problem);
     });
