@@ -13,8 +13,8 @@ import { gzipSync } from "node:zlib";
 // catalogue for each token, 6; step-up 3; second factors 32; limits of sessions,
 // names of devices and logout tokens 9; checks of open streams 4; passwords, reset links and the list of common
 // passwords 20; search of users, and other changes since, 12; passkeys 49; mail 6; exports and imports of users, with
-// what was not counted before, 29.
-const BUDGET = 719 * 1024;
+// what was not counted before, 29; copies for signing in 11.
+const BUDGET = 731 * 1024;
 
 test(`the Worker is at most ${BUDGET / 1024} KiB gzipped`, () => {
   const wasm = readFileSync(new URL("../../build/index_bg.wasm", import.meta.url));
