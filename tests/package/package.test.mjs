@@ -156,6 +156,10 @@ test("init rejects wrong arguments and writes nothing", async () => {
   assert.deepEqual(readdirSync(join(folder, "broken")), ["package.json"]);
 });
 
+const CLASSES = [
+  ...readFileSync(inProject("src/config/classes.rs"), "utf8").matchAll(/(\w+) = crate::/g),
+];
+
 for (const login of ["accounts", "upstream", "token"]) {
   test(`both formats of the configuration say the same, and pass the check: ${login}`, async () => {
     const checked = await Promise.all(
@@ -170,6 +174,11 @@ for (const login of ["accounts", "upstream", "token"]) {
         return { check: result.stdout, explained: JSON.parse(stdout) };
       }),
     );
+    if (login !== "token") {
+      // A new class must not be forgotten here.
+      const template = readFileSync(join(folder, `${login}-toml`, "wrangler.toml"), "utf8");
+      for (const [, name] of CLASSES) assert.ok(template.includes(`class_name = "${name}"`), name);
+    }
     assert.match(checked[0].check, /^configuration ok: \d rules/);
     assert.deepEqual(checked[0], checked[1]);
   });
