@@ -207,7 +207,8 @@ pub(super) async fn enroll<E: Effects>(
         Enroller::WithTicket(ticket) => {
             let user = ticket.user.clone();
             let reply = ask(effects, &Command::Factor(FactorCommand::Enroll(ticket, enrollment))).await?;
-            if reply == FactorReply::Done && call.cx.accounts.has_shards {
+            // Whatever was enrolled: a code or a passkey.
+            if reply != FactorReply::TicketUnusable && call.cx.accounts.has_shards {
                 logins::tell::tell(effects, &user).await?;
             }
             reply
