@@ -4,7 +4,9 @@
 //!    whom the mail goes. The service decides what the mail looks like.
 //! 2. It is sent after the response, so that the time of a response does not depend on it. A message that the service does
 //!    not accept is sent again twice, under the same id, and then the log has an event `mailer_failed`.
-//! 3. Nothing waits for mail: a message can be lost if the Worker is stopped right after the response.
+//! 3. A name goes into a mail only if no mail program makes a link of it. Else whoever has an invite could give somebody
+//!    else's address and a name with a link, and let the site send it.
+//! 4. Nothing waits for mail: a message can be lost if the Worker is stopped right after the response.
 
 use serde::Serialize;
 
@@ -91,7 +93,7 @@ impl Mailer {
             timestamp: now.to_string(),
             data: Data {
                 to: &recipient.email,
-                name: recipient.name.as_deref(),
+                name: recipient.name.as_deref().filter(|name| is_plain(name)),
                 user_id: &recipient.user,
                 site: SiteData { name: *site_name, origin },
                 mail,
@@ -113,6 +115,15 @@ impl Message {
         effects.post_after_response(self.0);
     }
 }
+
+/// Checks that a name has nothing of which mail programs make a link: a URL, an address or a host name.
+fn is_plain(name: &str) -> bool {
+    let after_dots = || name.split(DOTS).skip(1);
+    !name.contains([':', '/', '\\', '@']) && after_dots().all(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
+/// The characters that separate labels of host names (UTS #46).
+const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
 /// What every mail says about the site, and when it was caused.
 #[derive(Clone, Copy, Debug)]
@@ -147,4 +158,30 @@ struct Data<'a> {
 struct SiteData<'a> {
     name: Option<&'a str>,
     origin: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_link_is_not_mailed() {
+        for plain in
+            ["Ada", "Ada Lovelace", "J. R. R. Tolkien", "Sammy Davis Jr.", "Zoë O’Brien-Ng", "李小龍"]
+        {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for link in [
+            "https://evil.example",
+            "go to evil.example now",
+            "evil.example/login",
+            "evil\u{3002}example",
+            "mail me@evil",
+            "tel:123",
+            "\\\\evil",
+            "Ada..com",
+        ] {
+            assert!(!is_plain(link), "{link}");
+        }
+    }
 }
