@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { createServer, get } from "node:http";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { inProject } from "../../scripts/lib/project.mjs";
@@ -28,11 +28,11 @@ const folder = realpathSync(mkdtempSync(join(tmpdir(), "vestibule-package-")));
 const home = join(folder, "gate");
 const packed = inProject("build/packages");
 const tarballs = readdirSync(packed).map((name) => join(packed, name));
-const nodeFolder = dirname(process.execPath);
-// Programs of the system and Node, and nothing of Rust.
+// Node, npm and a shell, and nothing of Rust.
+const programs = join(folder, "programs");
 const env = {
   ...process.env,
-  PATH: [nodeFolder, "/usr/bin", "/bin"].join(":"),
+  PATH: programs,
   WRANGLER_SEND_METRICS: "false",
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
   npm_config_offline: "true",
@@ -41,11 +41,22 @@ const env = {
   npm_config_update_notifier: "false",
 };
 
+/** Finds a program in the PATH of this process. */
+function locate(name) {
+  const found = process.env.PATH.split(delimiter).map((place) => join(place, name));
+  return realpathSync(found.find((path) => existsSync(path)));
+}
+
 let upstream;
 const received = [];
 
 before(async () => {
-  await assert.rejects(run("sh", ["-c", "command -v cargo rustc"], { env }));
+  mkdirSync(programs);
+  symlinkSync(process.execPath, join(programs, "node"));
+  for (const name of ["npm", "sh"]) symlinkSync(locate(name), join(programs, name));
+  for (const name of ["cargo", "rustc", "rustup"]) {
+    await assert.rejects(run("sh", ["-c", `command -v ${name}`], { env }));
+  }
   upstream = createServer((request, response) => {
     // In development, Vestibule asks once whether its endpoints hide a path of the application.
     if (!request.url.startsWith("/api/")) received.push(request.url);
