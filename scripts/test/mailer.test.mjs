@@ -23,7 +23,7 @@ function message(type, { at = Math.floor(Date.now() / 1_000), change = (body) =>
     "webhook-timestamp": `${at}`,
     "webhook-signature": `v1,${tag}`,
   };
-  return new Request("https://service.invalid/", { method: "POST", headers, body: change(body) });
+  return new Request("https://mailer.invalid/", { method: "POST", headers, body: change(body) });
 }
 
 test("refuses what Vestibule did not sign, or signed long ago", async () => {
@@ -32,7 +32,7 @@ test("refuses what Vestibule did not sign, or signed long ago", async () => {
   for (const refused of [
     message("password_reset", { change: (body) => body.replace("ada", "eve") }),
     message("password_reset", { at: 1_700_000_000 }),
-    new Request("https://service.invalid/", { method: "POST", body: "{}" }),
+    new Request("https://mailer.invalid/", { method: "POST", body: "{}" }),
   ])
     assert.equal((await mailer.fetch(refused, env)).status, 401);
   assert.equal(log.mock.callCount(), 0);

@@ -247,7 +247,7 @@ describe("the configuration", () => {
     const body = { email: "root@example.com" };
     assert.equal((await call("POST", "/api/auth/reset", ANONYMOUS, body, options)).status, 202);
     while (got.length === 0) await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(got.slice(0, 2), ["service.invalid", "POST"]);
+    assert.deepEqual(got.slice(0, 2), ["mailer.invalid", "POST"]);
     trackSecret(JSON.parse(got[2]).data.url.split("#reset=")[1]);
     assert.equal(JSON.parse(got[2]).data.to, "root@example.com");
   });

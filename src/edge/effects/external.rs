@@ -115,8 +115,9 @@ fn send_external(env: &Env, request: ExternalRequest<'_>) -> JsResult {
     match request.address {
         ExternalAddress::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
         ExternalAddress::Binding(binding) => {
-            // A binding ignores the host.
-            let request = Request::new_with_str_and_init("https://service.invalid/", &init)?;
+            // The service sees this URL: the host is the name of the binding.
+            let url = format!("https://{}.invalid/", binding.to_ascii_lowercase());
+            let request = Request::new_with_str_and_init(&url, &init)?;
             sys::binding::<Fetcher>(env, binding)?.fetch(&request).map(JsValue::from)
         }
     }
