@@ -27,7 +27,7 @@ export async function loadCountedModule() {
     const glue = inProject("target/worker/vestibule");
     writeFileSync(join(folder, "platform.mjs"), PLATFORM);
     const text = readFileSync(join(glue, "vestibule.js"), "utf8")
-      .replace(/(["'])vestibule-(entry|headers)\1/g, '"./platform.mjs"')
+      .replace(/(["'])vestibule-(entry|headers|streams)\1/g, '"./platform.mjs"')
       .replace(/(["'])\.\/snippets\//g, `$1${pathToFileURL(join(glue, "snippets/"))}`)
       .replace("function __wbg_get_imports() {", COUNTING);
     const script = join(folder, "counted.mjs");
@@ -54,6 +54,8 @@ export const wait = (promise, id) =>
     (value) => module.resume(id, 0, value),
     (error) => module.resume(id, 1, error),
   );
+export const installedHook = () => undefined;
+export const relay = () => undefined;
 export const describeRequest = ({ described }) => encoder.encode(described);
 export const describeResponse = ({ described }) => encoder.encode(described);
 export const copyRequest = (request) => request;
