@@ -61,6 +61,8 @@ async function bundleCli() {
     "--platform=node",
     "--target=node20",
     "--external:wrangler",
+    // The ES modules of a library: its others would be bundled with calls of `require`.
+    "--main-fields=module,main",
   ];
   await run(
     npmProgram("esbuild"),
