@@ -29,6 +29,8 @@ async function signIn({ page }, user, path = "/_vestibule/account") {
 
 // Fills in and submits a form.
 async function submit(page, form, values) {
+  // The form may have fields that are left out, but only after it has loaded.
+  await page.getByTestId(`${form}-submit`).waitFor();
   for (const [name, value] of Object.entries(values)) {
     const field = page.getByTestId(`${form}-${name}`);
     if (await field.count()) await field.fill(value);
