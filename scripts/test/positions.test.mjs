@@ -95,7 +95,7 @@ test("quotes a line and marks the value", () => {
   assert.equal(quoted.slice(marker.indexOf("^")), '"y"');
 });
 
-test("a mistake names the file and the line, and never quotes .dev.vars", (t) => {
+test("a mistake names the file and the line, and never quotes .dev.vars", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const file = join(folder, "wrangler.toml");
@@ -103,13 +103,16 @@ test("a mistake names the file and the line, and never quotes .dev.vars", (t) =>
   writeFileSync(join(folder, ".dev.vars"), "AUTH_SECRET=short\n");
   const at = (mistake, more) => withPosition(mistake, { file, devVars: ["AUTH_SECRET"], ...more });
   assert.equal(
-    at("ROUTES[1].access: expected one of …"),
+    await at("ROUTES[1].access: expected one of …"),
     `${file}:17:10: ROUTES[1].access: expected one of …\n  17 | access = "admn"\n                ^^^^^^`,
   );
-  assert.equal(at("AUTH_SECRET: too short"), `${folder}/.dev.vars:1:1: AUTH_SECRET: too short`);
-  assert.match(at("UPSTREAM: x", { env: "staging" }), /wrangler\.toml:21:12: UPSTREAM: x\n/);
-  assert.equal(at("ROUTES[0].path: x", { env: "staging" }), "ROUTES[0].path: x");
+  assert.equal(
+    await at("AUTH_SECRET: too short"),
+    `${folder}/.dev.vars:1:1: AUTH_SECRET: too short`,
+  );
+  assert.match(await at("UPSTREAM: x", { env: "staging" }), /wrangler\.toml:21:12: UPSTREAM: x\n/);
+  assert.equal(await at("ROUTES[0].path: x", { env: "staging" }), "ROUTES[0].path: x");
   for (const other of ["warning: something", "migrations: expected X", "PUBLIC_ORIGINS: missing"]) {
-    assert.equal(at(other), other);
+    assert.equal(await at(other), other);
   }
 });

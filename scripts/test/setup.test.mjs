@@ -1,8 +1,18 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import test from "node:test";
+import { inProject } from "../lib/project.mjs";
 import { choose } from "../lib/suites.mjs";
 import { freshDevVars, missingSecrets, setUpDevVars } from "../setup/dev-vars.mjs";
 import { missesOnlyUnavailable, packagesAreCurrent } from "../setup/npm.mjs";
@@ -76,4 +86,24 @@ test("choose adds the suites that a suite depends on", () => {
   const names = (...wanted) => choose(wanted).map(({ name }) => name);
   assert.deepEqual(names("browser", "fmt"), ["fmt", "build", "browser"]);
   assert.throws(() => names("no-such"), /unknown suite: no-such/);
+});
+
+test("no script imports a package before the setup has installed it", () => {
+  // What a script imports statically, directly or by another module.
+  const seen = new Set();
+  const visit = (path, importers) => {
+    if (seen.has(path)) return;
+    seen.add(path);
+    for (const [, name] of readFileSync(path, "utf8").matchAll(
+      /^(?:import|export)\s[^;]*?from "([^"]+)";|^import "([^"]+)";/gms,
+    )) {
+      if (name.startsWith("node:")) continue;
+      const trail = [...importers, path].join(" → ");
+      assert.match(name, /^\./, `${trail} imports ${name}`);
+      visit(join(dirname(path), name), [...importers, path]);
+    }
+  };
+  const scripts = readdirSync(inProject("scripts")).filter((name) => name.endsWith(".mjs"));
+  for (const name of scripts) visit(inProject("scripts", name), []);
+  assert.ok(seen.has(inProject("packages/vestibule/cli/configuration.mjs")));
 });

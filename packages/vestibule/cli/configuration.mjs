@@ -7,7 +7,6 @@ import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Failure } from "./failure.mjs";
-import { excerpt, partsOf, positionInDevVars, positionOf } from "./positions.mjs";
 
 /**
  * @typedef {object} Configuration
@@ -112,13 +111,15 @@ export async function checkConfiguration({ source, ...configuration }, runTool) 
   const { code, output } = await runTool("check-config", JSON.stringify(configuration));
   for (const line of output.split("\n").filter(Boolean)) {
     if (code === 0 && !line.startsWith("warning: ")) console.log(line);
-    else console.error(source ? withPosition(line, source) : line);
+    else console.error(source ? await withPosition(line, source) : line);
   }
   if (code !== 0) throw new Failure("the configuration check failed", code);
 }
 
 /** Adds the file and the line to a mistake such as `ROUTES[3].access: expected …`, and quotes the line. */
-export function withPosition(mistake, { file, env, devVars = [] }) {
+export async function withPosition(mistake, { file, env, devVars = [] }) {
+  // Imported here because its libraries are missing in a fresh clone until the setup has run.
+  const { excerpt, partsOf, positionInDevVars, positionOf } = await import("./positions.mjs");
   const path = mistake.split(": ", 1)[0];
   const parts = partsOf(path);
   if (!parts) return mistake;
