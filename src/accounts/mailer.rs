@@ -4,7 +4,7 @@
 //!    whom the mail goes. The service decides what the mail looks like.
 //! 2. It is sent after the response, so that the time of a response does not depend on it. A message that the service does
 //!    not accept is sent again twice, under the same id, and then the log has an event `mailer_failed`.
-//! 3. A name goes into a mail only if no mail program makes a link of it. Else whoever has an invite could give somebody
+//! 3. A name goes into a mail only if no mail program makes a link of it. Otherwise, a person with an invite could give somebody
 //!    else's address and a name with a link, and let the site send it.
 //! 4. Nothing waits for mail: a message can be lost if the Worker is stopped right after the response.
 

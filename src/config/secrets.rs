@@ -70,7 +70,7 @@ pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
     if export.is_some() && [&current, &previous, &upstream, &setup_token].contains(&&export) {
         mistakes.report(
             "EXPORT_KEY",
-            "expected a secret that is used for nothing else: whoever has it and an export has all hashes",
+            "expected a secret that is used for nothing else: with it, an export reveals all hashes",
         );
     }
     // During a rotation, both secrets may be the same. That is not a mistake.

@@ -418,7 +418,7 @@ describe("recovery", () => {
     assertProblem(await right, 429, "rate_limited");
   });
 
-  test("without a setup token there is none", async (t) => {
+  test("without a setup token, nobody can recover", async (t) => {
     const { SETUP_TOKEN: _, ...withoutToken } = variables();
     const other = await openGateway({ variables: withoutToken });
     t.after(() => other.stop());

@@ -52,7 +52,7 @@ pub struct AccountCopy {
 /// An account for a sign-in, and the clock of `Accounts` when it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadAccount {
-    /// The account; `None` if there is none.
+    /// The account, if it exists.
     pub account: Option<Account>,
     /// The clock; `None` if `Accounts` has none, because no shard was ever asked.
     pub version: Option<i64>,

@@ -41,7 +41,7 @@ pub struct PasswordChanged {
     pub tokens: Vec<(String, Token)>,
 }
 
-/// Changes of passwords that the registry may not have yet. For a deleted user, there is none.
+/// Changes of passwords that the registry may not have yet. A deleted user has no such row.
 pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS untold_passwords (
     id TEXT PRIMARY KEY, version INTEGER NOT NULL, kept_session TEXT) STRICT, WITHOUT ROWID";
 
@@ -80,7 +80,7 @@ pub(super) fn change(
 }
 
 /// Replaces the password of an active admin who has lost it, for a client with the setup token. The second factors go, too:
-/// whoever has lost everything has no other way in.
+/// a person who has lost everything has no other way in.
 pub(super) fn recover(
     store: &impl Store,
     email: &str,

@@ -69,7 +69,7 @@ pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS reset_links (
     user TEXT PRIMARY KEY, selector TEXT NOT NULL UNIQUE, hash TEXT NOT NULL, version INTEGER NOT NULL,
     made_by TEXT, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID";
 
-/// Stores a link for the active user with an e-mail address. Does the same work if there is none.
+/// Stores a link for the active user with an e-mail address. Does the same work without such a user.
 pub(super) fn request(
     store: &impl Store,
     email: &str,

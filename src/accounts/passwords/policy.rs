@@ -85,7 +85,7 @@ fn is_sequence(text: &str) -> bool {
     pairs().all(follows) || pairs().all(|(one, two)| follows((two, one)))
 }
 
-/// Returns the part of which a text is a repetition; the text itself if it is none.
+/// Returns the part of which a text is a repetition, or the text itself if it repeats nothing.
 fn once(text: &str) -> &str {
     let is_repeated = |part: &&str| {
         let mut rest = text;

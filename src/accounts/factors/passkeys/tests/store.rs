@@ -132,7 +132,7 @@ fn a_counter_never_goes_back() {
     assert_eq!(attempt(6), FactorReply::CounterWentBack);
     assert!(has_signed_in(&attempt(u32::MAX)));
     assert_eq!(attempt(u32::MAX), FactorReply::CounterWentBack);
-    // Without a counter, there is none to compare.
+    // Without a counter, nothing is compared.
     add(&store, "root", new("psk_2", 0));
     for by in ["x", "y"] {
         assert!(has_signed_in(&sign_in(&store, used("psk_2", 0, by))));
