@@ -3,8 +3,8 @@
  *
  *     node bench/at-size.mjs [--users 100000]
  *
- * Build the Worker first (`npm run build`). The users are imported, from lines that this script seals. Times are medians of
- * single requests, one at a time, on this machine.
+ * Build the Worker first (`npm run build`). The users are imported, from lines that this script seals. Times are
+ * medians of single requests, one at a time, on this machine.
  */
 
 import { createCipheriv, createHmac, randomBytes } from "node:crypto";

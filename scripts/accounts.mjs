@@ -7,8 +7,8 @@
  * `--endpoints /api` is the value of `ENDPOINTS`. With `SESSION.recent_admin`, no token is enough: set
  * `VESTIBULE_COOKIE=name=value`, the session cookie of an admin who has just signed in.
  *
- * Exits with 1 if a line was not imported. Both can be repeated: `--resume` continues an export after the last whole line
- * of the file, and an import skips the users that are there.
+ * Exits with 1 if a line was not imported. Both can be repeated: `--resume` continues an export after the last whole
+ * line of the file, and an import skips the users that are there.
  */
 
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";

@@ -71,7 +71,8 @@ fn tables(store: &Sqlite) -> BTreeSet<String> {
     found.iter().map(|row| row.text(0).expect("a text")).collect()
 }
 
-/// Returns the number of rows that a class has stored, without those that a migration adds. No migration so far deletes rows.
+/// Returns the number of rows that a class has stored, without those that a migration adds. No migration so far deletes
+/// rows.
 fn rows(store: &Sqlite, class: Class) -> i64 {
     let select = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('schema_version', 'words_missing_after')";
     let found = store.run(select, &[]).unwrap_or_else(|error| panic!("{}: {error}", class.name));

@@ -1,6 +1,6 @@
 /**
- * Builds each page in `src/pages` into the file `NAME.page`, and what pages load into `assets/`. The gateway serves them
- * (`src/accounts/pages.rs`). All references are relative, because the operator chooses the prefix.
+ * Builds each page in `src/pages` into the file `NAME.page`, and what pages load into `assets/`. The gateway serves
+ * them (`src/accounts/pages.rs`). All references are relative, because the operator chooses the prefix.
  */
 
 import { readdirSync } from "node:fs";

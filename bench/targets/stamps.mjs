@@ -1,6 +1,6 @@
 // A bare Worker that decides nothing, but sends upstream the same headers as Vestibule, with values of the same length,
-// and has the same deadline and the same log line for one in 100 requests. The floor for any gateway that sends upstream
-// these headers.
+// and has the same deadline and the same log line for one in 100 requests. The floor for any gateway that sends
+// upstream these headers.
 
 const STAMPS = Object.entries({
   "x-forwarded-host": "app.example",

@@ -35,8 +35,8 @@ export async function main(env, [to, amount, ...rest]) {
 }
 
 /**
- * Looks up an operation in the catalogue, which lists only what this token may do. Checks that it accepts this token and
- * an idempotency key.
+ * Looks up an operation in the catalogue, which lists only what this token may do. Checks that it accepts this token
+ * and an idempotency key.
  */
 async function findOperation(site, name, token) {
   const { status, data } = await send(new URL("/.well-known/agent-operations", site), {

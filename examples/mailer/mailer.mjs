@@ -1,5 +1,6 @@
-// A mailer for Vestibule: a Worker that verifies Vestibule's messages and turns them into mail. With `MAIL_API`, it sends
-// the mail by the API of a mail service that takes `{from, to, subject, text}`, such as Resend. Without it, it logs the mail.
+// A mailer for Vestibule: a Worker that verifies Vestibule's messages and turns them into mail. With `MAIL_API`, it
+// sends the mail by the API of a mail service that takes `{from, to, subject, text}`, such as Resend. Without it, it
+// logs the mail.
 //
 // Secrets: `MAILER_SECRET`, the same as Vestibule's, and `MAIL_KEY`, the key of the mail service.
 

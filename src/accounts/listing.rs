@@ -1,10 +1,11 @@
 //! Lists of users, invites and tokens. Every statement reads through an index, so that a page costs the same with many
 //! users as with few.
 //!
-//! 1. Without a search, a list is in the order of ids, which never change, and its cursor is the last id. So while others write, no
-//!    item is listed twice, and none that exists throughout is missing.
+//! 1. Without a search, a list is in the order of ids, which never change, and its cursor is the last id. So while
+//!    others write, no item is listed twice, and none that exists throughout is missing.
 //! 2. A search is in the order of the words that it finds (see [`search`]), then of ids. It reads at most
-//!    [`MOST_LOOKED_AT`] entries for a page. So a page can have fewer users than the limit, even none, and yet a cursor.
+//!    [`MOST_LOOKED_AT`] entries for a page. So a page can have fewer users than the limit, even none, and yet a
+//!    cursor.
 
 use serde::{Deserialize, Serialize};
 

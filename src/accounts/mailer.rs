@@ -1,11 +1,11 @@
 //! Mail to users: messages that a service of the operator turns into mail (`MAILER`).
 //!
-//! 1. A message is a `POST` of JSON, signed as Standard Webhooks 1.0.0 says: [`WebhookKey`]. It says what happened, and to
-//!    whom the mail goes. The service decides what the mail looks like.
-//! 2. It is sent after the response, so that the time of a response does not depend on it. A message that the service does
-//!    not accept is sent again twice, under the same id, and then the log has an event `mailer_failed`.
-//! 3. A name goes into a mail only if no mail program makes a link of it. Otherwise, a person with an invite could give somebody
-//!    else's address and a name with a link, and let the site send it.
+//! 1. A message is a `POST` of JSON, signed as Standard Webhooks 1.0.0 says: [`WebhookKey`]. It says what happened, and
+//!    to whom the mail goes. The service decides what the mail looks like.
+//! 2. It is sent after the response, so that the time of a response does not depend on it. A message that the service
+//!    does not accept is sent again twice, under the same id, and then the log has an event `mailer_failed`.
+//! 3. A name goes into a mail only if no mail program makes a link of it. Otherwise, a person with an invite could give
+//!    somebody else's address and a name with a link, and let the site send it.
 //! 4. Nothing waits for mail: a message can be lost if the Worker is stopped right after the response.
 
 use serde::Serialize;

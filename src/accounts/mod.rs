@@ -31,8 +31,8 @@
 //! 4. An invite depends on its author. When an admin is demoted, disabled or deleted, the admin's unused invites are
 //!    revoked; when a token is revoked, those that it made. When an invite is redeemed, its author must be an active
 //!    admin.
-//! 5. Each change of a user gets a new version and is sent to the registry (see [`crate::sessions::registry`]). A row here
-//!    records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
+//! 5. Each change of a user gets a new version and is sent to the registry (see [`crate::sessions::registry`]). A row
+//!    here records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
 //! 6. What proves a second factor is used once, in one transaction (see [`factors`]).
 //! 7. A new password ends the sessions of sign-ins with the earlier one (see [`passwords`]).
 //! 8. A change by a person carries its [`Author`]. The transaction that writes checks the author (see [`Write`]).
@@ -293,8 +293,8 @@ impl Object for Accounts {
         Ok(is_due.then_some(now))
     }
 
-    /// Returns messages with statuses and changes of passwords that the registry may not have yet, and with revocations that
-    /// the tokens' objects may not have yet: at most 50 of each.
+    /// Returns messages with statuses and changes of passwords that the registry may not have yet, and with revocations
+    /// that the tokens' objects may not have yet: at most 50 of each.
     fn alarm(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         search::complete_some(store)?;
         let logins = outbox::messages(store)?;

@@ -1,14 +1,16 @@
-//! The pages of Vestibule: signing in, the account, approvals. They are static files, which the build makes from `www/`.
+//! The pages of Vestibule: signing in, the account, approvals. They are static files, which the build makes from
+//! `www/`.
 //!
-//! 1. All pages are in one folder of the assets binding `ASSETS`: `_vestibule`. A page is a file `NAME.page`, and everything
-//!    that pages load is in `assets/`. No file there is named `.html`. So a response of the type `text/html` is never a
-//!    file of ours: some settings of static assets answer every unknown path with the application's `index.html`.
+//! 1. All pages are in one folder of the assets binding `ASSETS`: `_vestibule`. A page is a file `NAME.page`, and
+//!    everything that pages load is in `assets/`. No file there is named `.html`. So a response of the type `text/html`
+//!    is never a file of ours: some settings of static assets answer every unknown path with the application's
+//!    `index.html`.
 //! 2. Clients see the pages under a prefix (`PAGES`). A page is the prefix and its name. Other paths are 404.
 //! 3. The request to `ASSETS` has only the path and `If-None-Match`: no cookie and no other header of the client.
-//! 4. A page has a strict policy: it loads scripts and styles only from this site, has none in its text, and is never in
-//!    a frame ([`PageFile::headers`]).
-//! 5. Files under `assets/` have the hash of their content in their names, so browsers keep them. Pages are validated at
-//!    each use.
+//! 4. A page has a strict policy: it loads scripts and styles only from this site, has none in its text, and is never
+//!    in a frame ([`PageFile::headers`]).
+//! 5. Files under `assets/` have the hash of their content in their names, so browsers keep them. Pages are validated
+//!    at each use.
 
 use url::Url;
 

@@ -2,7 +2,8 @@
 //!
 //! 1. [`words`] is the only definition. The words of a user are added with the user, and deleted with the user.
 //! 2. A search reads the words that begin with a text, in order. It never reads all users.
-//! 3. Databases from before this index get it by the alarm, [`BATCH`] users at a time. Until then, a search misses users.
+//! 3. Databases from before this index get it by the alarm, [`BATCH`] users at a time. Until then, a search misses
+//!    users.
 
 use crate::platform::store::{Store, StoreError, run_all};
 

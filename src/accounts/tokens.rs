@@ -22,7 +22,8 @@ pub(super) const INDEX_OWNER: &str =
     "CREATE INDEX IF NOT EXISTS tokens_by_owner ON tokens (owner, expires_at)";
 
 /// Adds a token. Returns `Done(false)` if its owner has reached the limit, and `NotFound` if the token that makes it is
-/// not valid, has another owner, expires earlier or has a narrower scope. Also deletes some of the tokens that expired a day ago.
+/// not valid, has another owner, expires earlier or has a narrower scope. Also deletes some of the tokens that expired
+/// a day ago.
 pub(super) fn put(
     store: &impl Store,
     _proof: &Authorized<'_>,

@@ -1,7 +1,7 @@
 //! Commands by which people make changes. The transaction that writes checks the author of each command.
 //!
-//! [`Write::required_role`] defines the role that a command needs. [`write()`] checks the author by the present state of these
-//! tables, and then carries the command out. The functions that carry it out take the [`Authorized`] proof.
+//! [`Write::required_role`] defines the role that a command needs. [`write()`] checks the author by the present state
+//! of these tables, and then carries the command out. The functions that carry it out take the [`Authorized`] proof.
 
 use serde::{Deserialize, Serialize};
 
@@ -102,8 +102,8 @@ pub(super) struct Authorized<'a> {
 }
 
 impl Write {
-    /// Returns the user about whom the command may change what a sign-in reads, if it is one user. Without a wildcard, a
-    /// new command does not compile until somebody has decided.
+    /// Returns the user about whom the command may change what a sign-in reads, if it is one user. Without a wildcard,
+    /// a new command does not compile until somebody has decided.
     #[must_use]
     pub fn concerns<'a>(&'a self, author: &'a Author) -> Option<&'a str> {
         match self {

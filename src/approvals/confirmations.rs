@@ -1,7 +1,7 @@
 //! Approvals: people's decisions about acts of machines. One object for each person, and one for all agents.
 //!
-//! 1. An [`ApprovalRequest`] is a request of one credential that runs once: this host, method, path, query, body and headers. If
-//!    the credential asks for it again while it is open, it gets the same act.
+//! 1. An [`ApprovalRequest`] is a request of one credential that runs once: this host, method, path, query, body and
+//!    headers. If the credential asks for it again while it is open, it gets the same act.
 //! 2. An act is open for [`OPEN`] seconds, while it is pending or approved. Then it expires.
 //! 3. A person approves or rejects it. The same decision again changes nothing; a different one is refused.
 //! 4. An approved act is used once, by the same request. An act that was used with an idempotency key may be used

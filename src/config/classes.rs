@@ -2,8 +2,8 @@
 
 use crate::platform::store::{Class, Object};
 
-/// Calls a macro with the name and the type of each class. This is the only list: the edge declares the classes from it, the build
-/// exports what the edge declares, and `check-config` and the tests read [`CLASSES`].
+/// Calls a macro with the name and the type of each class. This is the only list: the edge declares the classes from
+/// it, the build exports what the edge declares, and `check-config` and the tests read [`CLASSES`].
 macro_rules! with_object_classes {
     ($then:ident) => {
         $then! {

@@ -44,8 +44,9 @@ const DEFINITIONS: &[Definition] = &[
     Definition { name: "maintained", members: MAINTAINED, section: "Maintenance" },
 ];
 
-/// Returns the JSON Schema (draft 7) of a wrangler configuration file whose Worker is Vestibule. `reference` is the text
-/// of `docs/configuration.md`. It has no reference to wrangler's own schema, because not every editor can follow one.
+/// Returns the JSON Schema (draft 7) of a wrangler configuration file whose Worker is Vestibule. `reference` is the
+/// text of `docs/configuration.md`. It has no reference to wrangler's own schema, because not every editor can follow
+/// one.
 #[must_use]
 pub fn json_schema(reference: &str) -> Value {
     let mut definitions = Map::new();

@@ -26,8 +26,8 @@ impl KeyDerivation {
         Self(std::iter::once(current).chain(previous).map(keyed).collect())
     }
 
-    /// Returns the keys for a purpose: first the one of the current secret. The first part names the purpose. The length
-    /// of each part counts, so different lists of parts give different keys.
+    /// Returns the keys for a purpose: first the one of the current secret. The first part names the purpose. The
+    /// length of each part counts, so different lists of parts give different keys.
     #[must_use]
     pub fn keys(&self, parts: &[&str]) -> Vec<DerivedKey> {
         let key = |mac: &Hmac<Sha256>| {

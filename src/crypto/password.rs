@@ -1,7 +1,8 @@
 //! Password hashes: Argon2id (RFC 9106) with one lane, and at least the cost that OWASP recommends for servers.
 //!
-//! A stored password is `$argon2id$v=19$m=<KiB>,t=<passes>,p=1$<salt>$<hash>`, with salt and hash in base64 without padding
-//! (the PHC string format). Older versions stored `1$<salt>$<hash>` in base64url, with the minimum cost. Both are read.
+//! A stored password is `$argon2id$v=19$m=<KiB>,t=<passes>,p=1$<salt>$<hash>`, with salt and hash in base64 without
+//! padding (the PHC string format). Older versions stored `1$<salt>$<hash>` in base64url, with the minimum cost. Both
+//! are read.
 
 use std::hint::black_box;
 
@@ -29,8 +30,8 @@ impl Cost {
     /// The maximum that is read from the store. A hash with a higher cost would take an isolate's memory.
     pub const MAXIMUM: Self = Self { memory: 46 * 1_024, passes: 10 };
 
-    /// Returns a cost with which as much is left to do as a hash of this cost does more than one of the other cost. Returns
-    /// `None` if that is next to nothing. The work is memory × passes.
+    /// Returns a cost with which as much is left to do as a hash of this cost does more than one of the other cost.
+    /// Returns `None` if that is next to nothing. The work is memory × passes.
     fn without(self, other: Self) -> Option<Self> {
         let work = |cost: Self| u64::from(cost.memory).saturating_mul(cost.passes.into());
         let left = work(self).saturating_sub(work(other));
@@ -56,8 +57,8 @@ pub fn hash(password: &str, salt: &[u8], cost: Cost) -> Option<String> {
     Some(format!("{PHC}m={},t={},p=1${salt}${hash}", cost.memory, cost.passes))
 }
 
-/// Checks a password against a stored one, in constant time. Does the work of a hash with this cost, also without a stored
-/// one and with one that costs less. So the time does not show whether there is one.
+/// Checks a password against a stored one, in constant time. Does the work of a hash with this cost, also without a
+/// stored one and with one that costs less. So the time does not show whether there is one.
 #[must_use]
 pub fn verify(password: &str, stored: Option<&str>, cost: Cost) -> Option<Right> {
     let stored = stored.and_then(Stored::parse);

@@ -1,5 +1,5 @@
-//! Public keys of passkeys, and the check of their signatures: ES256 (ECDSA on P-256 with SHA-256) and Ed25519, by the numbers
-//! that COSE gives them (RFC 9053).
+//! Public keys of passkeys, and the check of their signatures: ES256 (ECDSA on P-256 with SHA-256) and Ed25519, by the
+//! numbers that COSE gives them (RFC 9053).
 
 use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 
@@ -51,8 +51,8 @@ impl Algorithm {
 }
 
 impl PublicKey {
-    /// Parses a key: for ES256 an uncompressed point (SEC 1, 65 bytes), for Ed25519 32 bytes (RFC 8032). Returns `None` for
-    /// anything that is not a point of the curve, and for Ed25519 also for a point of small order.
+    /// Parses a key: for ES256 an uncompressed point (SEC 1, 65 bytes), for Ed25519 32 bytes (RFC 8032). Returns `None`
+    /// for anything that is not a point of the curve, and for Ed25519 also for a point of small order.
     #[must_use]
     pub fn parse(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
         let key = match algorithm {

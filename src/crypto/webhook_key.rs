@@ -13,8 +13,8 @@ use crate::base::{encoding, time::Timestamp};
 pub struct WebhookKey(Hmac<Sha256>);
 
 impl WebhookKey {
-    /// Parses a secret as the standard writes it: `whsec_` and the base64 of 24 to 64 bytes. Returns `None` for any other
-    /// text.
+    /// Parses a secret as the standard writes it: `whsec_` and the base64 of 24 to 64 bytes. Returns `None` for any
+    /// other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = encoding::from_base64(text.strip_prefix("whsec_")?)?;

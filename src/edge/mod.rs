@@ -1,5 +1,5 @@
-//! The edge: implements the traits of [`crate::platform`] on Cloudflare's runtime, through the `worker` crate. Nothing is decided
-//! here.
+//! The edge: implements the traits of [`crate::platform`] on Cloudflare's runtime, through the `worker` crate. Nothing
+//! is decided here.
 //!
 //! | module | purpose |
 //! |---|---|

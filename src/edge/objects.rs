@@ -43,8 +43,8 @@ macro_rules! objects {
                     Instance::new(&CLASS, state, env).map(Self)
                 }
 
-                /// Runs a command ([`crate::platform::store::encode`]). `now` is the fixed clock of tests, in seconds, or empty.
-                /// Bytes may be attached. Returns a reply, or a reply with attached bytes.
+                /// Runs a command ([`crate::platform::store::encode`]). `now` is the fixed clock of tests, in seconds,
+                /// or empty. Bytes may be attached. Returns a reply, or a reply with attached bytes.
                 pub fn command(&self, command: &[u8], now: Option<String>, attached: JsValue) -> JsResult {
                     self.0.command(command, now.as_deref(), attached).map(ObjectReply::into_js)
                 }

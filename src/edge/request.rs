@@ -139,7 +139,8 @@ impl RequestState {
         }
     }
 
-    /// Starts the deferred calls of objects and of external services. They are not awaited, but the event stays alive until they end.
+    /// Starts the deferred calls of objects and of external services. They are not awaited, but the event stays alive
+    /// until they end.
     fn start_deferred_calls(&self) {
         for call in self.deferred_calls.take() {
             let env = self.env.clone();

@@ -123,7 +123,9 @@ function hasRoom(socket, length) {
   return sum <= MOST;
 }
 
-/** Sockets for which more than `FREE` bytes wait, of all requests. An entry that is not renewed has lost its request. */
+/**
+ * Sockets for which more than `FREE` bytes wait, of all requests. An entry that is not renewed has lost its request.
+ */
 const waiting = new Map();
 const count = (socket, bytes) =>
   bytes > FREE ? waiting.set(socket, { bytes, at: Date.now() }) : waiting.delete(socket);

@@ -91,6 +91,6 @@ async fn watch(
     }
 }
 
-/// Maximum time of one wait. A future whose request is lost is dropped soon after its wait, and a relay counts anew what
-/// waits for slow readers (`streams.js`).
+/// Maximum time of one wait. A future whose request is lost is dropped soon after its wait, and a relay counts anew
+/// what waits for slow readers (`streams.js`).
 const TICK: Duration = Duration::from_secs(30);

@@ -7,9 +7,8 @@ use worker::Env;
 
 #[wasm_bindgen(raw_module = "vestibule-entry")]
 extern "C" {
-    /// Returns a promise of what `resume(id)` returns. `resume` is called when the promise settles or the time is over. The
-    /// futures of `js_sys` cost twice as much, leak if a promise never settles, and hide a trap from
-    /// `entry.js`.
+    /// Returns a promise of what `resume(id)` returns. `resume` is called when the promise settles or the time is over.
+    /// The futures of `js_sys` cost twice as much, leak if a promise never settles, and hide a trap from `entry.js`.
     pub(super) fn wait(promise: &JsValue, id: u32, milliseconds: f64) -> JsValue;
 
     /// Returns the function of the Worker's own code that decides about each request.
@@ -76,7 +75,8 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
-    /// The storage of an object, with `transactionSync`. `worker` has only `transaction`: its closure is asynchronous, so other commands would run in between.
+    /// The storage of an object, with `transactionSync`. `worker` has only `transaction`: its closure is asynchronous,
+    /// so other commands would run in between.
     #[wasm_bindgen(extends = js_sys::Object)]
     pub(super) type TransactionalStorage;
 
@@ -130,8 +130,8 @@ extern "C" {
     pub(super) static CRYPTO: web_sys::Crypto;
 }
 
-/// Returns a binding without checking its type: a binding of a wrong type fails at its first call. `worker` compares the names
-/// of constructors instead, which is slow and rejects a proxy around a binding.
+/// Returns a binding without checking its type: a binding of a wrong type fails at its first call. `worker` compares
+/// the names of constructors instead, which is slow and rejects a proxy around a binding.
 pub(super) fn binding<T: JsCast>(env: &Env, name: &str) -> Result<T, JsValue> {
     Ok(property(env, name)?.unchecked_into())
 }

@@ -52,8 +52,8 @@ impl<'a> CallContext<'a> {
 
 pub(super) type Call<'a> = call::Call<'a, CallContext<'a>>;
 
-/// Reads the request body, up to the length that the endpoint takes. Returns `None` if the request is not for an endpoint that takes
-/// a body.
+/// Reads the request body, up to the length that the endpoint takes. Returns `None` if the request is not for an
+/// endpoint that takes a body.
 pub(super) async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String, BodyError>> {
     match rule.destination {
         Destination::Endpoint(endpoint) if endpoint.takes_body => {

@@ -1,5 +1,5 @@
-//! Picks the kind of claim: for a client's request with an idempotency key, or for a provider's event. Decides what a failure of
-//! upstream means for it.
+//! Picks the kind of claim: for a client's request with an idempotency key, or for a provider's event. Decides what a
+//! failure of upstream means for it.
 
 use super::intake::Body;
 use crate::{
@@ -45,8 +45,8 @@ pub fn is_needed(rule: &Rule, request: &Request<'_>) -> bool {
     rule.webhook.is_some() || (rule.idempotency.is_some() && !request.is_safe())
 }
 
-/// Checks whether a request under a rule with `idempotency` has a valid key in its headers. The body's hash is then part
-/// of the claim. Always false for webhooks.
+/// Checks whether a request under a rule with `idempotency` has a valid key in its headers. The body's hash is then
+/// part of the claim. Always false for webhooks.
 #[must_use]
 pub fn has_key_in_headers(rule: &Rule, request: &Request<'_>) -> bool {
     let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_needed(rule, request));

@@ -6,8 +6,8 @@
 //!    the same credential would be admitted. Cached answers count as they do for requests (`check_ttl`).
 //! 3. The principal and its credential must be the same as when the stream was opened, and an admin must still be one:
 //!    upstream was told so.
-//! 4. A check is a dry run, so it writes nothing. A session is not *seen* because a stream of it is open, so `idle` ends
-//!    it. Upstream is not asked for the owner again.
+//! 4. A check is a dry run, so it writes nothing. A session is not *seen* because a stream of it is open, so `idle`
+//!    ends it. Upstream is not asked for the owner again.
 //! 5. If a store does not answer, the stream stays open until the next check. [`MOST_UNANSWERED`] such checks in a row
 //!    end it.
 

@@ -1,9 +1,9 @@
 //! The rate limiter: allows a number of requests within any window of a period. One object for each of 256 groups of
 //! keys.
 //!
-//! The period is divided into at most ten slices of whole seconds, which together are never shorter than the period. The
-//! count is the sum over the current slice and those before it. So no window of the period has more requests than the limit,
-//! and room returns at most two slices later than necessary. Rejected requests do not count.
+//! The period is divided into at most ten slices of whole seconds, which together are never shorter than the period.
+//! The count is the sum over the current slice and those before it. So no window of the period has more requests than
+//! the limit, and room returns at most two slices later than necessary. Rejected requests do not count.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

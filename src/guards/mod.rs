@@ -20,8 +20,8 @@
 //! 4. The hooks of the Worker's own code.
 //! 5. The external policy.
 //!
-//! A guard that cannot decide rejects the request. [`GuardsPassed`] proves that every guard let a request pass. Without it,
-//! nothing is dispatched.
+//! A guard that cannot decide rejects the request. [`GuardsPassed`] proves that every guard let a request pass. Without
+//! it, nothing is dispatched.
 
 pub mod bot_check;
 pub mod endpoints;

@@ -1,4 +1,5 @@
-//! The vocabulary of HTTP, without policy: requests, headers, cookies, paths, origins, forms, pages and problem documents.
+//! The vocabulary of HTTP, without policy: requests, headers, cookies, paths, origins, forms, pages and problem
+//! documents.
 //!
 //! | file | contents |
 //! |---|---|

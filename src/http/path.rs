@@ -40,8 +40,8 @@ impl<'a> CanonicalPath<'a> {
         })
     }
 
-    /// Parses a path that may have [ambiguous escapes](Self::has_ambiguous_escapes). The rule decides whether they are allowed: see
-    /// [`Table::match_request`](crate::routing::rule::Table::match_request).
+    /// Parses a path that may have [ambiguous escapes](Self::has_ambiguous_escapes). The rule decides whether they are
+    /// allowed: see [`Table::match_request`](crate::routing::rule::Table::match_request).
     ///
     /// # Errors
     /// [`Rejection::AmbiguousPath`].

@@ -1,5 +1,5 @@
-//! Claims: the right to run a request once. A key is claimed in the ledger before the request is forwarded, and the claim is
-//! settled with the outcome. This is what both kinds of claims share.
+//! Claims: the right to run a request once. A key is claimed in the ledger before the request is forwarded, and the
+//! claim is settled with the outcome. This is what both kinds of claims share.
 
 use std::time::Duration;
 
@@ -90,14 +90,16 @@ impl GrantedClaim {
         }
     }
 
-    /// Sends a transition of the claim's record to the ledger. Returns [`ClaimState::Settled`] or [`ClaimState::Unsettled`].
+    /// Sends a transition of the claim's record to the ledger. Returns [`ClaimState::Settled`] or
+    /// [`ClaimState::Unsettled`].
     pub async fn send<E: Effects>(&self, effects: &E, change: ledger::Transition) -> ClaimState {
         let command = ledger::Command::Transition(self.about.key.clone(), change);
         settled(&effects.call_object::<Ledger>(&self.about.scope, &command).await)
     }
 }
 
-/// Returns [`ClaimState::Settled`] if the ledger stored the outcome. Otherwise, the outcome becomes unknown when the lease ends.
+/// Returns [`ClaimState::Settled`] if the ledger stored the outcome. Otherwise, the outcome becomes unknown when the
+/// lease ends.
 #[must_use]
 pub fn settled(reply: &Result<ledger::Reply, Fault>) -> ClaimState {
     if *reply == Ok(ledger::Reply::Verdict(Verdict::Done)) {

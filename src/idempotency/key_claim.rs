@@ -3,7 +3,8 @@
 //! A repeated request gets the stored answer, or an error: the first request is in flight, or its outcome is unknown.
 //! All checks of the repeated request ran before: a stored answer is replayed only if the client passes them again.
 //!
-//! If upstream fails or hangs, nothing is stored: the claim stays until its lease ends, and then the outcome is unknown.
+//! If upstream fails or hangs, nothing is stored: the claim stays until its lease ends, and then the outcome is
+//! unknown.
 
 use std::time::Duration;
 

@@ -82,7 +82,8 @@ impl Admission {
         self.checked_at
     }
 
-    /// Checks that the principal has authenticated recently, for an endpoint that demands it of some of its requests only.
+    /// Checks that the principal has authenticated recently, for an endpoint that demands it of some of its requests
+    /// only.
     ///
     /// # Errors
     /// As a rule with this `recent`; [`Rejection::Unauthorized`] without a principal.

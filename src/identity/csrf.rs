@@ -7,8 +7,8 @@
 //! 3. The request has a bearer token and no session cookie, so no browser attached its credentials.
 //! 4. `Sec-Fetch-Site` is `same-origin` or `none`.
 //! 5. `Origin` equals one of the public or allowed origins exactly. `null` never passes.
-//! 6. The request has neither `Sec-Fetch-Site` nor `Origin`, like requests of curl and agents. If the deployment or the rule is
-//!    strict, it must not have a session cookie either.
+//! 6. The request has neither `Sec-Fetch-Site` nor `Origin`, like requests of curl and agents. If the deployment or the
+//!    rule is strict, it must not have a session cookie either.
 //!
 //! The content type is not checked: no standard forbids that a form sends JSON.
 //! In development, the origins of some tunnel services (Cloudflare, ngrok) are allowed, too.
@@ -72,8 +72,8 @@ pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<CsrfP
 
 /// Checks whether another site may have caused a request, also one with a safe method.
 ///
-/// True if `Sec-Fetch-Site`, `Origin` or `Referer` has a foreign value, or if all three are missing: a browser without fetch
-/// metadata sends no `Referer` if the other site asks it not to.
+/// True if `Sec-Fetch-Site`, `Origin` or `Referer` has a foreign value, or if all three are missing: a browser without
+/// fetch metadata sends no `Referer` if the other site asks it not to.
 #[must_use]
 pub fn may_be_foreign(policy: &Policy, request: &Request<'_>) -> bool {
     let headers = &request.headers;

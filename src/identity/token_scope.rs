@@ -2,11 +2,11 @@
 //!
 //! 1. A token may do what its principal may do, limited by its scope. A token without a scope is not limited.
 //! 2. A scope has up to three parts: operations, methods and addresses. A part that is missing limits nothing.
-//! 3. `operations` are names of operations (`orders.list`), or a prefix with `*` as the last segment (`orders.*`), which
-//!    matches one or more segments. A rule without an operation is outside of every scope with `operations`.
+//! 3. `operations` are names of operations (`orders.list`), or a prefix with `*` as the last segment (`orders.*`),
+//!    which matches one or more segments. A rule without an operation is outside of every scope with `operations`.
 //! 4. `methods` are names of methods. `GET` includes `HEAD`, as in rules.
-//! 5. `addresses` are addresses or ranges (CIDR, RFC 4632). The client's address is `CF-Connecting-IP`. A request without a
-//!    valid one is outside of every scope with `addresses`.
+//! 5. `addresses` are addresses or ranges (CIDR, RFC 4632). The client's address is `CF-Connecting-IP`. A request
+//!    without a valid one is outside of every scope with `addresses`.
 //! 6. [`check`] runs before the access check. A public rule uses no credential, so it skips the check. A few built-in
 //!    routes are for any scope (`BuiltInRoute::for_any_scope`).
 //! 7. A token that another token makes has at most the scope of its parent ([`TokenScope::narrowed_to`]).
@@ -132,7 +132,8 @@ fn narrow(
     if items.iter().all(is_covered) { Ok(Some(items)) } else { Err(ExceedsParent) }
 }
 
-/// Checks that a pattern covers another one: it matches each name that the other one matches. A name matches only itself.
+/// Checks that a pattern covers another one: it matches each name that the other one matches. A name matches only
+/// itself.
 fn pattern_covers(pattern: &str, other: &str) -> bool {
     match pattern.strip_suffix('*') {
         // The prefix ends with its dot, or is empty.

@@ -1,4 +1,5 @@
-//! Everything that the core calls outside itself, as one bound. The edge implements it with the platform's APIs, tests in memory.
+//! Everything that the core calls outside itself, as one bound. The edge implements it with the platform's APIs, tests
+//! in memory.
 
 pub use super::dry_run::{DryRun, DryRuns};
 pub use super::external::{

@@ -1,4 +1,5 @@
-//! The interface between the core and the platform: effects, objects and their stores, the log line, the steps of a request.
+//! The interface between the core and the platform: effects, objects and their stores, the log line, the steps of a
+//! request.
 //!
 //! | file | contents |
 //! |---|---|

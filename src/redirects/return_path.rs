@@ -215,8 +215,8 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     Some((path, ReturnTo(uri_reference(&url[Position::BeforePath..]))))
 }
 
-/// Checks for a path and query that the WHATWG URL rules leave unchanged: no escapes, no dot segments, no fragment. Most
-/// pages have such a one, and each `401` that names the login page parses one.
+/// Checks for a path and query that the WHATWG URL rules leave unchanged: no escapes, no dot segments, no fragment.
+/// Most pages have such a one, and each `401` that names the login page parses one.
 fn is_plain(candidate: &str) -> bool {
     let is_unchanged = |byte: u8| byte.is_ascii_alphanumeric() || b"/?=&._~-".contains(&byte);
     candidate.bytes().all(is_unchanged) && !candidate.contains("/.")

@@ -1,9 +1,9 @@
 //! Answers requests that are not admitted, in the format that suits the client.
 //!
-//! A navigation without a valid credential, or with too old an authentication, is redirected to the login page (`sign_in`). A navigation to the login page
-//! with a live session is redirected away from it. Any other refused navigation gets a page ([`page`]), and every other
-//! request gets a problem document. Redirects to and from the login page are counted; after too many, a page ends the
-//! loop.
+//! A navigation without a valid credential, or with too old an authentication, is redirected to the login page
+//! (`sign_in`). A navigation to the login page with a live session is redirected away from it. Any other refused
+//! navigation gets a page ([`page`]), and every other request gets a problem document. Redirects to and from the login
+//! page are counted; after too many, a page ends the loop.
 
 pub mod loop_page;
 pub mod page;

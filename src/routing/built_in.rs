@@ -30,7 +30,8 @@ pub struct BuiltInRoute {
     /// Whether it changes state of the gateway, or gives out what must not go unnoticed. The audit trail records such
     /// requests.
     pub changes_state: bool,
-    /// Whether it creates something, so that a repeated request would create another one. It accepts an idempotency key.
+    /// Whether it creates something, so that a repeated request would create another one. It accepts an idempotency
+    /// key.
     pub creates: bool,
     /// Whether a token may use it whatever its scope is. Only for what anybody may read.
     pub for_any_scope: bool,

@@ -1,7 +1,7 @@
 //! A name for the device of a session, and its approximate place, so that users recognize their sessions.
 //!
-//! Both are for people, and nothing decides by them: a client can send any `User-Agent`. The name consists of words of this
-//! file only. The place is the platform's guess from the client's address.
+//! Both are for people, and nothing decides by them: a client can send any `User-Agent`. The name consists of words of
+//! this file only. The place is the platform's guess from the client's address.
 
 /// Returns a name such as `Firefox on Windows`. `None` if neither the browser nor the system is known.
 #[must_use]

@@ -6,11 +6,11 @@
 //! | `max_lifetime` | the sign-in; no refresh moves it |
 //! | `idle` | the last use |
 //!
-//! 1. A new token expires at the earliest of the three limits, and at its own `exp`. So a token that was issued before a
-//!    limit was configured, or that upstream issued, ends in time, too.
+//! 1. A new token expires at the earliest of the three limits, and at its own `exp`. So a token that was issued before
+//!    a limit was configured, or that upstream issued, ends in time, too.
 //! 2. The sign-in is the time in the registry, else the claim `startedAt`, else `iat`. A refresh keeps it.
-//! 3. For `idle`, the last use is `iat`. So that this is accurate to a tenth of `idle`, a token in use is refreshed when a
-//!    tenth of `idle` has passed. A session never outlasts `idle`, and ends at most a tenth of it too early.
+//! 3. For `idle`, the last use is `iat`. So that this is accurate to a tenth of `idle`, a token in use is refreshed
+//!    when a tenth of `idle` has passed. A session never outlasts `idle`, and ends at most a tenth of it too early.
 //! 4. The registry applies both limits to its rows, with the times that it stores ([`Limits`]).
 
 use std::time::Duration;

@@ -6,14 +6,14 @@
 //! are opened at once lead to different pages and are not a loop. The cookie proves nothing and protects nothing: a
 //! client that forges it only gets the page sooner.
 //!
-//! When a session begins, the user has signed in, so this was not a loop: the count is reset ([`RedirectCount::restart`]).
-//! But upstream may also begin one session after another that does not last. So the count is reset at most
-//! [`MOST_SIGN_INS`] times while each sign-in follows the one before within [`WINDOW`] seconds.
+//! When a session begins, the user has signed in, so this was not a loop: the count is reset
+//! ([`RedirectCount::restart`]). But upstream may also begin one session after another that does not last. So the count
+//! is reset at most [`MOST_SIGN_INS`] times while each sign-in follows the one before within [`WINDOW`] seconds.
 //!
 //! With `login = "upstream"`, a redirect from upstream to the login page is counted as well if the user has a session
 //! at the gateway: upstream has lost its own session. The page of such a redirect is the login page. While its count is
-//! within the limit, the user sees upstream's login page and is not redirected away from it ([`RedirectCount::is_counted`]).
-//! Above the limit, the gateway sends its own page.
+//! within the limit, the user sees upstream's login page and is not redirected away from it
+//! ([`RedirectCount::is_counted`]). Above the limit, the gateway sends its own page.
 
 use std::hash::BuildHasher;
 

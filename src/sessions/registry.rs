@@ -1,7 +1,7 @@
 //! The session registry: one object per user, with the user's sessions.
 //!
-//! 1. A session is live while its row exists, its expiry is in the future, its user is active, and it has passed none of
-//!    the limits that the gateway sends ([`Limits`]): the maximum time since it was opened, and since it was last seen.
+//! 1. A session is live while its row exists, its expiry is in the future, its user is active, and it is within the
+//!    limits that the gateway sends ([`Limits`]): the maximum time since it was opened, and since it was last seen.
 //! 2. Deleting the row is a forced logout. A user who is disabled or deleted has no rows.
 //! 3. Role and status are copies of the ones in `Accounts` or from upstream. Each copy has a version that only grows
 //!    (milliseconds since 1970, or more), so a copy that arrives late changes nothing.
@@ -9,11 +9,11 @@
 //! 5. The author of an [`End`] is checked in the transaction that ends sessions. To sign out or to be extended, a
 //!    session only has to exist.
 //! 6. The time at which a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
-//! 7. A sign-in that read a copy opens no session if password or factors have changed ([`Command::RequireCredentials`]).
+//! 7. A sign-in that read an outdated copy of its user opens no session ([`Command::RequireCredentials`]).
 //! 8. The time at which its user last authenticated is at first the time at which it was opened. Only
 //!    [`Command::Reauthenticate`] changes it.
-//! 9. A change of the user's password ends the sessions of earlier sign-ins, and refuses to open one for a sign-in that read
-//!    the user before the change ([`PasswordChange`]).
+//! 9. A change of the user's password ends the sessions of earlier sign-ins, and refuses to open one for a sign-in that
+//!    read the user before the change ([`PasswordChange`]).
 
 mod authentication;
 mod backchannel;

@@ -59,8 +59,8 @@ pub struct ListedLimit {
 }
 
 impl Catalogue {
-    /// Writes both documents from the rules that are listed, each with its rate limit. `is_for` leaves out operations and
-    /// methods that the reader may not use.
+    /// Writes both documents from the rules that are listed, each with its rate limit. `is_for` leaves out operations
+    /// and methods that the reader may not use.
     #[must_use]
     pub fn of<'a>(
         rules: impl Iterator<Item = (&'a Rule, Option<ListedLimit>)>,

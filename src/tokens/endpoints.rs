@@ -1,5 +1,5 @@
-//! `/.well-known/agent-operations` and its `openapi.json`: the operations that agents may call. Public. A request with a
-//! token gets only the operations that this token may use.
+//! `/.well-known/agent-operations` and its `openapi.json`: the operations that agents may call. Public. A request with
+//! a token gets only the operations that this token may use.
 
 use crate::{http::reply::Reply, identity::call, tokens::catalogue::Document};
 

@@ -9,10 +9,11 @@
 //! 1. A token is looked up by the SHA-256 of its whole value. The value is shown once, when the token is
 //!    created, and is not stored.
 //! 2. The token's prefix says what it may do (`CREDENTIALS`). Its record says which user or agent it acts for.
-//! 3. The configuration may also define tokens of agents (`AGENT_TOKENS`). Such a [`ConfiguredToken`] is listed from the
-//!    first request on. Its record is created when it is first used. If it was revoked, it stays revoked.
+//! 3. The configuration may also define tokens of agents (`AGENT_TOKENS`). Such a [`ConfiguredToken`] is listed from
+//!    the first request on. Its record is created when it is first used. If it was revoked, it stays revoked.
 //! 4. A token that another token created is valid only while that token is valid. This is checked on each use.
-//! 5. When a token is added, up to [`MAX_SWEPT`] tokens that expired [`EXPIRED_KEPT`] seconds ago or earlier are deleted.
+//! 5. When a token is added, up to [`MAX_SWEPT`] tokens that expired [`EXPIRED_KEPT`] seconds ago or earlier are
+//!    deleted.
 //! 6. A record may have a scope, which cuts what its token may do. It never changes.
 //! 7. The time of last use is written after the answer, at most once in [`USED_EVERY`] seconds.
 

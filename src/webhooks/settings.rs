@@ -13,7 +13,8 @@ pub struct Webhook {
     pub verifier: Verifier,
     /// Whether the signature covers the event type.
     pub signs_type: bool,
-    /// Whether the signed event id is the deduplication key. Otherwise, or without an id, the key is the content's hash.
+    /// Whether the signed event id is the deduplication key. Otherwise, or without an id, the key is the content's
+    /// hash.
     pub by_event_id: bool,
     /// Whether the deduplication key includes an unsigned event type. Only types that `events` lists count.
     pub by_type: bool,

@@ -1,4 +1,5 @@
-//! Shopify. <https://shopify.dev/docs/apps/build/webhooks/subscribe/https#step-2-validate-the-origin-of-your-webhook-to-ensure-its-coming-from-shopify>
+//! Shopify.
+//! <https://shopify.dev/docs/apps/build/webhooks/subscribe/https#step-2-validate-the-origin-of-your-webhook-to-ensure-its-coming-from-shopify>
 //!
 //! 1. `X-Shopify-Hmac-Sha256: <base64>`.
 //! 2. The signed text is the body. The HMAC-SHA256 key is the app's client secret. There is no timestamp.

@@ -1,5 +1,5 @@
-// Approvals in the browser: an agent acts with a user's token and waits for the user's approval. The agent is the program in
-// examples/agent. The user decides on the account page of the demo, or on Vestibule's own page.
+// Approvals in the browser: an agent acts with a user's token and waits for the user's approval. The agent is the
+// program in examples/agent. The user decides on the account page of the demo, or on Vestibule's own page.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -156,8 +156,8 @@ describe("an upstream that redirects signed-in users to the login page", () => {
 });
 
 describe('with login = "upstream", an upstream with a session of its own', () => {
-  // Signs in every client that posts to the login page, and remembers it by a cookie of its own. With `redirectsAway`, its login
-  // page redirects signed-in users away.
+  // Signs in every client that posts to the login page, and remembers it by a cookie of its own. With `redirectsAway`,
+  // its login page redirects signed-in users away.
   const startUpstream = (redirectsAway) => () =>
     serve(({ method, url, headers }, response) => {
       const isLogin = url.startsWith("/login");

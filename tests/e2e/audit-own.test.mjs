@@ -91,8 +91,8 @@ const succeeds = async (...args) => {
 };
 
 const json = async (...args) => (await succeeds(...args)).json();
-// Asserts that `run` leaves one row by the user that `principalOf` returns. `expected` is its operation, method, rule and
-// status.
+// Asserts that `run` leaves one row by the user that `principalOf` returns. `expected` is its operation, method, rule
+// and status.
 const assertRow = async (expected, principalOf, run) => {
   const [row] = await trail.rowsAddedBy(1, run);
   assert.equal(`${row.operation} ${row.method} ${row.rule} ${row.status}`, expected);

@@ -12,8 +12,8 @@ import { auditTrailOf } from "../support/trail.mjs";
 const NOW = now();
 const timeOf = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
 
-// AUDIT behaves as the `X-Audit` header says: it fails, never answers, or answers with an invalid reply. With `forgetful`,
-// it stores rows of the phase "begun" and fails for "done".
+// AUDIT behaves as the `X-Audit` header says: it fails, never answers, or answers with an invalid reply. With
+// `forgetful`, it stores rows of the phase "begun" and fails for "done".
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";

@@ -11,8 +11,8 @@ import { startUpstream } from "../support/upstream.mjs";
 
 const CLASSES = ["Accounts", "Sessions", "Tokens", "Confirmations", "Ledger", "Inbox", "Checkouts"];
 
-// Holds write commands to the object that `X-Held` names until the test releases them. The object that `X-Failing` names
-// fails commands about ended sessions.
+// Holds write commands to the object that `X-Held` names until the test releases them. The object that `X-Failing`
+// names fails commands about ended sessions.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";

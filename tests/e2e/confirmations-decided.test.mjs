@@ -6,8 +6,8 @@ import { approvalsOf } from "../support/approvals.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
 
-// CONFIRMATIONS behaves as the `CF-Confirmations` header says: it fails, never answers, answers with an invalid reply, or
-// (`unheard`) runs the command and then fails. Headers that begin with `CF-` are not part of what is approved.
+// CONFIRMATIONS behaves as the `CF-Confirmations` header says: it fails, never answers, answers with an invalid reply,
+// or (`unheard`) runs the command and then fails. Headers that begin with `CF-` are not part of what is approved.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";

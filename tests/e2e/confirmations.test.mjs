@@ -1,4 +1,5 @@
-// Rules with `confirm = "human"`: a machine's request needs a person's approval, for this request, once, for ten minutes.
+// Rules with `confirm = "human"`: a machine's request needs a person's approval, for this request, once, for ten
+// minutes.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";

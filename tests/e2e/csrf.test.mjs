@@ -17,7 +17,8 @@ import { readVectors, skipWithout } from "../support/vectors.mjs";
 const file = readVectors("csrf/csrf_cases.json");
 const rows = file ? Object.values(file).find(Array.isArray) : [];
 
-// Converts a pattern of Go's ServeMux to rules: a trailing slash also matches all paths below, and the method is a member.
+// Converts a pattern of Go's ServeMux to rules: a trailing slash also matches all paths below, and the method is a
+// member.
 function ruleOf(pattern) {
   const [, method, path] = /^(?:([A-Z]+) )?(\/\S*)$/.exec(pattern);
   const rule = { access: "public", insecure_skip_csrf: true, ...(method && { methods: [method] }) };

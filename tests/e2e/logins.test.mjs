@@ -1,4 +1,5 @@
-// Sign-ins by copies: filling, changes, a Worker or a shard that fails, a killed process, and deployments without shards.
+// Sign-ins by copies: filling, changes, a Worker or a shard that fails, a killed process, and deployments without
+// shards.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -18,8 +19,8 @@ const newAddress = () => {
   return { "CF-Connecting-IP": `10.7.${count >> 8}.${count & 255}` };
 };
 
-// Counts the calls of the Worker to objects, by class. Those to the class in `x-failing` fail. Counts the commands that reach a
-// shard, too: those of an alarm do not come from the Worker.
+// Counts the calls of the Worker to objects, by class. Those to the class in `x-failing` fail. Counts the commands that
+// reach a shard, too: those of an alarm do not come from the Worker.
 const ENTRY = `
 import worker, { Logins as Shard } from "./index.js";
 export * from "./index.js";
@@ -80,8 +81,8 @@ async function open(options = {}) {
     calls,
     // Returns the number of commands that have reached a shard.
     told: async () => (await gateway.request("/test/told")).json(),
-    // Begins to fill the shards, and resolves when sign-ins no longer need Accounts. Each attempt is for another address, so
-    // that it reaches no limit.
+    // Begins to fill the shards, and resolves when sign-ins no longer need Accounts. Each attempt is for another
+    // address, so that it reaches no limit.
     filled: () =>
       pollUntil(
         async () => {

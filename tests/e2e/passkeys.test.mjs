@@ -1,5 +1,5 @@
-// Passkeys: enrolling, signing in with one alone, as a second factor and to reauthenticate; races and limits. The messages
-// that a browser would not send are in `src/accounts/factors/passkeys/tests.rs`.
+// Passkeys: enrolling, signing in with one alone, as a second factor and to reauthenticate; races and limits. The
+// messages that a browser would not send are in `src/accounts/factors/passkeys/tests.rs`.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

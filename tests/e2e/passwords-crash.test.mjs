@@ -1,5 +1,5 @@
-// Kills the process while passwords are being replaced. Afterwards, either the password is replaced, the link is used and
-// the sessions end, or nothing has changed.
+// Kills the process while passwords are being replaced. Afterwards, either the password is replaced, the link is used
+// and the sessions end, or nothing has changed.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,5 @@
-// If the store fails while an invite is redeemed, nothing changes, the response has its own code, and the log has the cause.
+// If the store fails while an invite is redeemed, nothing changes, the response has its own code, and the log has the
+// cause.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -7,7 +8,8 @@ import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
 import { trackSecret } from "../support/tokens.mjs";
 
-// For `broken@`, the last statement of redeeming fails inside its transaction. With `X-Silent`, the object never replies.
+// For `broken@`, the last statement of redeeming fails inside its transaction. With `X-Silent`, the object never
+// replies.
 const ENTRY = `
 import worker, { Accounts as Original } from "./index.js";
 export * from "./index.js";

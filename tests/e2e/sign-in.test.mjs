@@ -71,8 +71,8 @@ const expired = () => ({
   cookie: sessionCookies(createSessionToken({ iat: now() - 7_200, exp: now() - 3_600 })),
 });
 
-// Each row: a label, the request, what it gets (302, 303, or a 401 with a `page` or a `problem`), and the return path of
-// the login URL.
+// Each row: a label, the request, what it gets (302, 303, or a 401 with a `page` or a `problem`), and the return path
+// of the login URL.
 const TABLE = [
   ["a navigation", "GET", "/user/a?b=c", NAVIGATE, 302, "/user/a?b=c"],
   ["a form", "POST", "/user/save", from("/user/edit?id=7"), 303, "/user/edit?id=7"],

@@ -12,7 +12,8 @@ import { auditTrailOf } from "../support/trail.mjs";
 import { startTurnstile, TURNSTILE_SECRET } from "../support/turnstile.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
-// Tells the test when the registry has replied for a request with `X-Watched`. From then on, the gateway waits only for the body.
+// Tells the test when the registry has replied for a request with `X-Watched`. From then on, the gateway waits only for
+// the body.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";

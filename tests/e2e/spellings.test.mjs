@@ -14,8 +14,8 @@ import { TURNSTILE_SECRET } from "../support/turnstile.mjs";
 
 const WEBHOOK_PAY_SECRET = trackSecret("whsec.test_secret_of_the_provider");
 
-// For each guard: members of its rule, and the code for an anonymous request to the path as written. `ok` is the body from
-// upstream.
+// For each guard: members of its rule, and the code for an anonymous request to the path as written. `ok` is the body
+// from upstream.
 const GUARDS = {
   optional: [{ access: "optional" }, "ok"],
   authenticated: [{ access: "authenticated" }, "unauthorized"],
@@ -60,8 +60,8 @@ const openWith = (ROUTES) =>
     bindings: { kvNamespaces: ["KV"] },
   });
 
-// Spellings that are read as `path` by servers that fold case, decode escapes, remove `;parameters`, ignore a final slash, drop
-// dots and spaces, find the query after decoding, or do several of these.
+// Spellings that are read as `path` by servers that fold case, decode escapes, remove `;parameters`, ignore a final
+// slash, drop dots and spaces, find the query after decoding, or do several of these.
 const laxSpellings = (path) => {
   const upper = path.toUpperCase();
   const within = path.lastIndexOf("/", path.length - 2);
@@ -114,7 +114,8 @@ const assertAmbiguous = async (gateway, paths, caller = ANONYMOUS, method = "POS
   }
 };
 
-// Asserts that each spelling gets the same response as `path`, and is forwarded unchanged or not at all. Returns the response.
+// Asserts that each spelling gets the same response as `path`, and is forwarded unchanged or not at all. Returns the
+// response.
 const assertAlike = async (
   gateway,
   path,

@@ -1,13 +1,14 @@
-// The module traps: one of Rust's checks stopped it because of a bug. The request in which that happened gets 500, as do
-// those that wait in the same instance. Later requests use a new instance. At no time does a request pass that should not.
+// The module traps: one of Rust's checks stopped it because of a bug. The request in which that happened gets 500, as
+// do those that wait in the same instance. Later requests use a new instance. At no time does a request pass that
+// should not.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { createSessionToken, sessionCookies } from "../support/tokens.mjs";
 
-// Makes each function that `X-Trap` names trap once, during a request. `configure` is the imported function that reads the
-// names of the bindings.
+// Makes each function that `X-Trap` names trap once, during a request. `configure` is the imported function that reads
+// the names of the bindings.
 const TRAP = `
 const { Instance } = WebAssembly;
 export const armed = new Set();

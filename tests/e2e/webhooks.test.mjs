@@ -1,5 +1,5 @@
-// Events of providers: verified over the received bytes, run once, and released for the provider's next attempt if they fail.
-// The ids in brackets are those of the scenarios in VECTORS_DIR.
+// Events of providers: verified over the received bytes, run once, and released for the provider's next attempt if they
+// fail. The ids in brackets are those of the scenarios in VECTORS_DIR.
 
 import assert from "node:assert/strict";
 import { createHash, createHmac, randomBytes } from "node:crypto";

@@ -367,7 +367,10 @@ CASES["members of a signed event"] = (n) => {
 
 const N = 1_600;
 
-/** Limit of the second difference over the first: 2 if the work is linear, somewhat more for sorting, 4 if it is quadratic. */
+/**
+ * Limit of the second difference over the first: 2 if the work is linear, somewhat more for sorting, 4 if it is
+ * quadratic.
+ */
 const MOST = 3;
 
 /** Fewer steps than this for each additional part cannot be a loop over all parts. */
@@ -390,7 +393,8 @@ describe("the work is linear in the number of", () => {
       t.diagnostic(
         `n/2: ${half.steps}, n: ${once.steps}, 2n: ${twice.steps} (${once.log.decision})`,
       );
-      // Half of the input may take another path, and the first difference then says nothing. Few steps for each part suffice.
+      // Half of the input may take another path, and the first difference then says nothing. Few steps for each part
+      // suffice.
       assert.ok(
         second <= MOST * first + nothing.steps || second <= FEW * N,
         `${once.steps} for n, ${twice.steps} for 2n`,

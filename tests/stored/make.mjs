@@ -1,5 +1,6 @@
-// Writes the databases of a deployment as this build stores them: `node tests/stored/make.mjs 2`. Run it before a release that
-// adds a migration, with the next number. The files stay in the repository, and every later version must open them.
+// Writes the databases of a deployment as this build stores them: `node tests/stored/make.mjs 2`. Run it before a
+// release that adds a migration, with the next number. The files stay in the repository, and every later version must
+// open them.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

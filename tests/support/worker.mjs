@@ -5,8 +5,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
-// All Durable Objects are in the first isolate. The second one calls them there. The 256 objects of `Logins` are many for a
-// test, and optional: only a test with `shards` has them.
+// All Durable Objects are in the first isolate. The second one calls them there. The 256 objects of `Logins` are many
+// for a test, and optional: only a test with `shards` has them.
 const objectsOf = (name, shards) =>
   Object.fromEntries(
     CLASSES.filter((className) => shards || className !== "Logins").map((className) => [

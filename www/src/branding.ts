@@ -9,7 +9,9 @@ const WHITE: Rgb = [255, 255, 255];
 const BLACK: Rgb = [0, 0, 0];
 const INK: Rgb = [17, 19, 24];
 
-/** The lightest and darkest grounds on which the pages show text in the accent colour. They are those of `style.css`. */
+/**
+ * The lightest and darkest grounds on which the pages show text in the accent colour. They are those of `style.css`.
+ */
 const GROUNDS: Record<"light" | "dark", { ground: Rgb; towards: Rgb }> = {
   light: { ground: [247, 248, 250], towards: BLACK },
   dark: { ground: [29, 31, 36], towards: WHITE },

@@ -1,5 +1,5 @@
-//! What `stamps` does, by the `worker` crate as its templates use it: `#[event(fetch)]`, a call for each header, and the
-//! futures of `js_sys`.
+//! What `stamps` does, by the `worker` crate as its templates use it: `#[event(fetch)]`, a call for each header, and
+//! the futures of `js_sys`.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

@@ -1,4 +1,6 @@
-/** Where people sign in and see their account: the pages of Vestibule if it serves them, otherwise those of this app. */
+/**
+ * Where people sign in and see their account: the pages of Vestibule if it serves them, otherwise those of this app.
+ */
 
 const OWN = { signIn: "/login", account: "/account" };
 

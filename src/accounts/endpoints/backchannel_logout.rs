@@ -1,7 +1,8 @@
 //! `POST /api/auth/backchannel-logout`: upstream ends the sessions of a user, or one of them, with a logout token.
 //!
-//! The form has the token in `logout_token` (`OpenID` Connect Back-Channel Logout 1.0 §2.5). A browser is rejected, even with
-//! a valid token: only a server sends this request. The answer is the same whether or not there was a session to end.
+//! The form has the token in `logout_token` (`OpenID` Connect Back-Channel Logout 1.0 §2.5). A browser is rejected,
+//! even with a valid token: only a server sends this request. The answer is the same whether or not there was a session
+//! to end.
 
 use super::Call;
 use crate::{

@@ -1,7 +1,8 @@
-//! `/api/auth/factors`: enrolling and removing second factors. `/api/users/{id}/factors`: an admin removes those of a user.
+//! `/api/auth/factors`: enrolling and removing second factors. `/api/users/{id}/factors`: an admin removes those of a
+//! user.
 //!
-//! Enrollment is for a user with a session, or for a client with a ticket for enrollment. Everything else needs a session.
-//! A session changes its user's own factors only if the user has authenticated recently.
+//! Enrollment is for a user with a session, or for a client with a ticket for enrollment. Everything else needs a
+//! session. A session changes its user's own factors only if the user has authenticated recently.
 
 use serde::Serialize;
 

@@ -1,9 +1,10 @@
-//! `/api/auth/passkeys`: enrolling passkeys, and signing in with one alone. The second step of a sign-in and reauthentication
-//! check passkeys here, too.
+//! `/api/auth/passkeys`: enrolling passkeys, and signing in with one alone. The second step of a sign-in and
+//! reauthentication check passkeys here, too.
 //!
 //! 1. A client asks for options. It gets them with a ceremony, and sends the ceremony back with the browser's message.
 //! 2. Attempts are counted by address before anything is compared.
-//! 3. A sign-in is answered with the same refusal for every wrong message, known credential or not. The log has the reason.
+//! 3. A sign-in is answered with the same refusal for every wrong message, known credential or not. The log has the
+//!    reason.
 
 use serde::Serialize;
 
@@ -103,8 +104,8 @@ pub(super) async fn finish_enrollment<E: Effects>(
     }
 }
 
-/// Begins the use of a passkey: as a second factor with the ticket in the body, to reauthenticate, or to sign in with it alone.
-/// Only the first two need a store, and are counted.
+/// Begins the use of a passkey: as a second factor with the ticket in the body, to reauthenticate, or to sign in with
+/// it alone. Only the first two need a store, and are counted.
 pub(super) async fn begin_use<E: Effects>(
     call: Call<'_>,
     effects: &E,

@@ -1,7 +1,8 @@
-//! `/api/auth/password`, `/api/auth/reset`, `/api/auth/reset/redeem`, `/api/auth/recover` and `/api/users/{id}/reset`: new passwords.
+//! `/api/auth/password`, `/api/auth/reset`, `/api/auth/reset/redeem`, `/api/auth/recover` and `/api/users/{id}/reset`:
+//! new passwords.
 //!
-//! Attempts are counted before anything is compared: by the client's address, and by the account, which a link's selector
-//! stands for. A new password ends all sessions of its user, except the one in which the user changed it.
+//! Attempts are counted before anything is compared: by the client's address, and by the account, which a link's
+//! selector stands for. A new password ends all sessions of its user, except the one in which the user changed it.
 
 use serde::Serialize;
 
@@ -85,8 +86,8 @@ pub(super) async fn make_link<E: Effects>(
     }
 }
 
-/// Mails a reset link to the user with an e-mail address. The response and the work before it are the same for every address:
-/// one row is stored and one message is signed. Only for a user, the message is sent, after the response.
+/// Mails a reset link to the user with an e-mail address. The response and the work before it are the same for every
+/// address: one row is stored and one message is signed. Only for a user, the message is sent, after the response.
 pub(super) async fn request_link<E: Effects>(
     call: Call<'_>,
     effects: &E,
@@ -210,8 +211,8 @@ impl<'a> Offered<'a> {
     }
 }
 
-/// Tells everyone concerned of a new password: sessions, tokens, `Accounts`. If this is interrupted, an alarm of `Accounts`
-/// repeats it.
+/// Tells everyone concerned of a new password: sessions, tokens, `Accounts`. If this is interrupted, an alarm of
+/// `Accounts` repeats it.
 async fn finish<E: Effects>(
     call: Call<'_>,
     effects: &E,

@@ -49,8 +49,8 @@ pub(super) struct SignedUp {
     pub(super) user_status: UserStatus,
 }
 
-/// Continues a sign-in whose password was right: with a session, or with a ticket for the next step. `version` is the clock
-/// of `Accounts` at which the account was read. Returns `None` if the account has changed since.
+/// Continues a sign-in whose password was right: with a session, or with a ticket for the next step. `version` is the
+/// clock of `Accounts` at which the account was read. Returns `None` if the account has changed since.
 pub(super) async fn after_password<E: Effects>(
     call: Call<'_>,
     effects: &E,

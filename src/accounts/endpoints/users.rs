@@ -211,8 +211,8 @@ pub(super) async fn delete<E: Effects>(
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
-/// Sends a change to `Accounts` on behalf of the principal. `Accounts` checks the principal again. If the change concerns
-/// what a sign-in reads, it is told before this returns.
+/// Sends a change to `Accounts` on behalf of the principal. `Accounts` checks the principal again. If the change
+/// concerns what a sign-in reads, it is told before this returns.
 pub(super) async fn write<E: Effects>(
     call: Call<'_>,
     effects: &E,
@@ -276,8 +276,8 @@ pub(super) async fn signed_in<E: Effects>(
     response.ok_or_else(|| Rejection::InvalidCredentials.into())
 }
 
-/// Opens a session for a user whose credentials were read at this clock of `Accounts`. Returns `None` if they have changed
-/// since.
+/// Opens a session for a user whose credentials were read at this clock of `Accounts`. Returns `None` if they have
+/// changed since.
 pub(super) async fn signed_in_by_copy<E: Effects>(
     call: Call<'_>,
     effects: &E,

@@ -11,16 +11,18 @@
 //! | `sign_in.rs` | the second step of a sign-in |
 //! | `tests.rs`, `tests/model.rs` | tests; `model.rs` tests random histories of commands |
 //!
-//! 1. The Worker compares a code, because the stored secret is sealed and only the platform's asynchronous functions open
-//!    it. `Accounts` accepts the comparison only if the factor is still the one that was compared.
+//! 1. The Worker compares a code, because the stored secret is sealed and only the platform's asynchronous functions
+//!    open it. `Accounts` accepts the comparison only if the factor is still the one that was compared.
 //! 2. Whatever is used once is used in one transaction: the step of a code, a recovery code, a ticket. The same
 //!    transaction checks the user: active, and of the ticket's generation.
-//! 3. Enrollment has two steps: a new secret is pending, and counts for nothing, until a code proves that the user has it.
+//! 3. Enrollment has two steps: a new secret is pending, and counts for nothing, until a code proves that the user has
+//!    it.
 //! 4. A ticket for enrollment enrolls a first factor only. A user who has one enrolls further ones in person.
 //! 5. While the policy requires a factor of a user, the user cannot remove the last one. An admin can.
 //! 6. Without a factor there are no recovery codes.
-//! 7. A session changes the factors of its user only if the user has authenticated within [`RECENT`]. Otherwise a session
-//!    that was left open, or stolen, could enroll a factor and authenticate with it, or remove the one that keeps others out.
+//! 7. A session changes the factors of its user only if the user has authenticated within [`RECENT`]. Otherwise a
+//!    session that was left open, or stolen, could enroll a factor and authenticate with it, or remove the one that
+//!    keeps others out.
 
 pub mod passkeys;
 pub mod recovery;

@@ -1,7 +1,7 @@
 //! Recovery codes: ten random texts with which a user can sign in without the device that has the second factor.
 //!
-//! A code has 80 random bits, in base32. Only its hash is stored, so neither the store nor a reply contains a code. A used
-//! code is deleted. New codes replace all older ones.
+//! A code has 80 random bits, in base32. Only its hash is stored, so neither the store nor a reply contains a code. A
+//! used code is deleted. New codes replace all older ones.
 
 use sha2::{Digest, Sha256};
 

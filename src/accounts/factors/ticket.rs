@@ -1,7 +1,7 @@
 //! Tickets: short-lived, signed proof of a finished step of a sign-in.
 //!
-//! 1. A ticket is a token under a key of its own, derived from `AUTH_SECRET`. So it is never a session, and a session is
-//!    never a ticket. `aud` says what it is for, and it is good for nothing else.
+//! 1. A ticket is a token under a key of its own, derived from `AUTH_SECRET`. So it is never a session, and a session
+//!    is never a ticket. `aud` says what it is for, and it is good for nothing else.
 //! 2. It names a user and their *generation*: a hash of the stored password and of the version of their status. When
 //!    either changes, the ticket is no longer valid.
 //! 3. It ends after [`LIFETIME`]. `Accounts` accepts it once: a success records its id until then.

@@ -1,7 +1,7 @@
 //! Time-based one-time passwords (RFC 6238): SHA-1, steps of 30 seconds, six digits, as authenticator apps expect them.
 //!
-//! The code of the previous, the current and the next step is right, because clocks differ. `Accounts` accepts each step
-//! of a user once: see `sign_in.rs`.
+//! The code of the previous, the current and the next step is right, because clocks differ. `Accounts` accepts each
+//! step of a user once: see `sign_in.rs`.
 
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -68,8 +68,8 @@ impl TotpSecret {
         format!("{:06}", number.checked_rem(1_000_000).unwrap_or_default())
     }
 
-    /// Returns the step whose code this is: the current one, the previous one or the next one. All three are compared, in
-    /// constant time.
+    /// Returns the step whose code this is: the current one, the previous one or the next one. All three are compared,
+    /// in constant time.
     #[must_use]
     pub fn matching_step(&self, code: &str, now: Timestamp) -> Option<Step> {
         let current = now.0.div_euclid(PERIOD);

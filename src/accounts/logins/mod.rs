@@ -9,15 +9,17 @@
 //!
 //! 1. The truth is in `Accounts`, and so is everything that must hold in one transaction. A shard only has copies. Its
 //!    name is the first byte of the SHA-256 of the e-mail address, in hex. A copy is found by the whole hash.
-//! 2. Each copy has a version: the clock of `Accounts` when the copy was read. Each change that concerns signing in moves
-//!    the clock. A shard never replaces a copy by an earlier one. A user who does not exist has a copy that says so.
+//! 2. Each copy has a version: the clock of `Accounts` when the copy was read. Each change that concerns signing in
+//!    moves the clock. A shard never replaces a copy by an earlier one. A user who does not exist has a copy that says
+//!    so.
 //! 3. A shard answers once it is filled: until it has the copy of each user, it says so, and `Accounts` is asked.
 //!    `Accounts` fills all shards when one is first asked, in bounded steps, by its alarm.
-//! 4. **A copy that is behind lets nobody in whom `Accounts` no longer lets in.** A user's `Sessions` object knows the user's status, and
-//!    the clock of the last change of the password or the factors. It opens no session for a sign-in that read an earlier
-//!    copy. The gateway answers such a change only when `Sessions` has that clock. A sign-in that is refused for it is
-//!    decided once more, by `Accounts`.
-//! 5. After a change, the Worker tells `Sessions` and then the shard. If it dies in between, the alarm of `Accounts` tells them.
+//! 4. **A copy that is behind lets nobody in whom `Accounts` no longer lets in.** A user's `Sessions` object knows the
+//!    user's status, and the clock of the last change of the password or the factors. It opens no session for a sign-in
+//!    that read an earlier copy. The gateway answers such a change only when `Sessions` has that clock. A sign-in that
+//!    is refused for it is decided once more, by `Accounts`.
+//! 5. After a change, the Worker tells `Sessions` and then the shard. If it dies in between, the alarm of `Accounts`
+//!    tells them.
 
 pub mod outbox;
 pub mod tell;

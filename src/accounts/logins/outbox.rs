@@ -1,9 +1,9 @@
 //! In `Accounts`: which copies the shards of [`Logins`] lack, and which clock the sessions of a user require.
 //!
-//! 1. Triggers record each change, in the transaction that makes it. So no command can forget it. They do nothing until a
-//!    shard was asked for the first time: a deployment without shards has no rows here.
-//! 2. A record has the clock of its change. It is deleted when its receivers have a state that was read at that clock or
-//!    later, unless another change came after.
+//! 1. Triggers record each change, in the transaction that makes it. So no command can forget it. They do nothing until
+//!    a shard was asked for the first time: a deployment without shards has no rows here.
+//! 2. A record has the clock of its change. It is deleted when its receivers have a state that was read at that clock
+//!    or later, unless another change came after.
 //! 3. The shards are filled by recording all users, some at a time. When all records are told, the shards are told that
 //!    they are filled.
 
@@ -50,7 +50,8 @@ pub struct Told {
     pub user: Option<String>,
 }
 
-/// Finds an account for a sign-in, for a Worker whose shard is not filled. The first such call begins to fill the shards.
+/// Finds an account for a sign-in, for a Worker whose shard is not filled. The first such call begins to fill the
+/// shards.
 pub(in crate::accounts) fn find(
     store: &impl Store,
     email: &str,
@@ -244,7 +245,8 @@ fn trigger(name: &str, event: &str, users: &str, requires: bool) -> String {
     )
 }
 
-/// The triggers: a name, an event, the users whom it concerns, and whether sessions must not be opened by earlier copies.
+/// The triggers: a name, an event, the users whom it concerns, and whether sessions must not be opened by earlier
+/// copies.
 const TRIGGERS: &[(&str, &str, &str, bool)] = &[
     ("user_added", "INSERT ON users", NEW_USER, false),
     ("user_deleted", "DELETE ON users", OLD_USER, false),

@@ -79,8 +79,8 @@ pub(super) fn change(
     }
 }
 
-/// Replaces the password of an active admin who has lost it, for a client with the setup token. The second factors go, too:
-/// a person who has lost everything has no other way in.
+/// Replaces the password of an active admin who has lost it, for a client with the setup token. The second factors go,
+/// too: a person who has lost everything has no other way in.
 pub(super) fn recover(
     store: &impl Store,
     email: &str,
@@ -135,8 +135,8 @@ pub(super) fn replace(
     }))
 }
 
-/// Stores another hash of the same password, unless it has changed. Returns the one that is stored now, if the user has not
-/// changed: another sign-in may have been first.
+/// Stores another hash of the same password, unless it has changed. Returns the one that is stored now, if the user has
+/// not changed: another sign-in may have been first.
 pub(super) fn rehash(store: &impl Store, rehash: &Rehash) -> Result<PasswordReply, StoreError> {
     let Rehash { user, compared, version, stored } = rehash;
     store.run(

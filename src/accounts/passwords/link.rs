@@ -1,7 +1,7 @@
 //! Reset links: single-use tokens with which a new password is chosen.
 //!
-//! A token is `mkr_` and 27 characters. Its first characters after the prefix are the *selector*, which finds the row. Only
-//! the hash of the whole token is stored, and it is compared in constant time.
+//! A token is `mkr_` and 27 characters. Its first characters after the prefix are the *selector*, which finds the row.
+//! Only the hash of the whole token is stored, and it is compared in constant time.
 
 use std::time::Duration;
 

@@ -8,13 +8,13 @@
 //! | `policy.rs`, `common.txt` | which new passwords are accepted |
 //! | `tests.rs`, `tests/model.rs` | tests; `model.rs` tests random histories of commands |
 //!
-//! 1. Whoever replaces a password has proved the current one, has a reset link, or has the setup token. The transaction that
-//!    replaces it judges the proof: the password is still the one that was compared, the link is still good.
-//! 2. A new password gives the user a new version. `Sessions` ends the sessions of sign-ins that read an earlier one, and opens
-//!    none for them. So a sign-in that compared the old password leaves no session, whichever is first. A row here records the
-//!    change until `Sessions` has it.
-//! 3. A reset link is used once. It is good for an hour, while its user is active and unchanged, and until there is a newer
-//!    one for the user. If an admin made it, only while that admin is an active admin, with the same password.
+//! 1. Whoever replaces a password has proved the current one, has a reset link, or has the setup token. The transaction
+//!    that replaces it judges the proof: the password is still the one that was compared, the link is still good.
+//! 2. A new password gives the user a new version. `Sessions` ends the sessions of sign-ins that read an earlier one,
+//!    and opens none for them. So a sign-in that compared the old password leaves no session, whichever is first. A row
+//!    here records the change until `Sessions` has it.
+//! 3. A reset link is used once. It is good for an hour, while its user is active and unchanged, and until there is a
+//!    newer one for the user. If an admin made it, only while that admin is an active admin, with the same password.
 //! 4. The store has only the hash of a link's token. A part of the token finds the row, so that attempts are counted
 //!    before the rest is compared, in constant time.
 //! 5. Asking for a link by mail does the same work for every address: one row is written, for a user or for none.
@@ -92,8 +92,8 @@ pub enum PasswordReply {
     Made,
     /// The link can be used.
     Usable,
-    /// The link is unknown, was used, has expired or was replaced, its user has changed, or its maker may no longer make
-    /// links.
+    /// The link is unknown, was used, has expired or was replaced, its user has changed, or its maker may no longer
+    /// make links.
     Unusable,
     /// The password was replaced.
     Changed(PasswordChanged),

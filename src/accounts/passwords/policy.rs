@@ -1,8 +1,8 @@
-//! Which new passwords are accepted: at least [`Policy::min_length`] characters, at most [`LONGEST`], and none of the most
-//! common ones (NIST SP 800-63B §5.1.1.2).
+//! Which new passwords are accepted: at least [`Policy::min_length`] characters, at most [`LONGEST`], and none of the
+//! most common ones (NIST SP 800-63B §5.1.1.2).
 //!
-//! The list is of what people choose at the core of a password. So a common password is refused in any case, with any digits
-//! and punctuation around it, and repeated. The list comes from the one that Django ships
+//! The list is of what people choose at the core of a password. So a common password is refused in any case, with any
+//! digits and punctuation around it, and repeated. The list comes from the one that Django ships
 //! (`scripts/common-passwords.mjs`).
 
 use crate::{

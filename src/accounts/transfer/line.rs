@@ -1,10 +1,10 @@
 //! The line of a record (JSON Lines). What people may read is plain. All that an import takes is in the sealed text.
 //!
-//! 1. The text is sealed by AES-256-GCM under a key that is derived from `EXPORT_KEY`, the id and the e-mail address. So it
-//!    opens in no other line, and only with the key.
+//! 1. The text is sealed by AES-256-GCM under a key that is derived from `EXPORT_KEY`, the id and the e-mail address.
+//!    So it opens in no other line, and only with the key.
 //! 2. The plain members repeat what is sealed. A line in which they differ was changed, and is refused.
-//! 3. A stored secret for codes is opened first, and sealed again by the deployment that imports it. If it does not open,
-//!    it goes along as it is stored: the user keeps the factor, and signs in with a recovery code.
+//! 3. A stored secret for codes is opened first, and sealed again by the deployment that imports it. If it does not
+//!    open, it goes along as it is stored: the user keeps the factor, and signs in with a recovery code.
 
 use std::collections::BTreeSet;
 

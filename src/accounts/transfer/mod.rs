@@ -8,8 +8,8 @@
 //! | `tests.rs` | tests |
 //!
 //! 1. Both are commands of people, so `Accounts` judges the author in the transaction that reads or writes.
-//! 2. A page of an export is one transaction, in the order of ids. So each record is of one moment, no user comes twice,
-//!    and every user who is there throughout the export comes once.
+//! 2. A page of an export is one transaction, in the order of ids. So each record is of one moment, no user comes
+//!    twice, and every user who is there throughout the export comes once.
 //! 3. A batch of an import is one transaction. Each record is added, is there already, or is refused with a reason. A
 //!    refused record changes nothing and stops no other one. So an import can be repeated.
 //! 4. An import never changes a user, and opens no session.

@@ -109,8 +109,8 @@ pub fn validate(token: &Verified, expected: &Expected, now: Timestamp) -> Result
     Ok(Claims { user_id, session_id, issued_at, expires_at, started_at })
 }
 
-/// Returns the payload of a new session's token: the user and session ids, `iat`, `exp`, `startedAt` if it is given, `iss`
-/// if configured, and `aud`, which is [`SESSION_AUDIENCE`] if no audience is configured.
+/// Returns the payload of a new session's token: the user and session ids, `iat`, `exp`, `startedAt` if it is given,
+/// `iss` if configured, and `aud`, which is [`SESSION_AUDIENCE`] if no audience is configured.
 #[must_use]
 pub fn fresh(
     expected: &Expected,
@@ -133,8 +133,8 @@ pub fn fresh(
     serde_json::to_vec(&members).ok()
 }
 
-/// Returns a verified payload with new times, and with `startedAt` if it is given. Keeps every other member: a token that upstream
-/// created may contain claims that only upstream understands.
+/// Returns a verified payload with new times, and with `startedAt` if it is given. Keeps every other member: a token
+/// that upstream created may contain claims that only upstream understands.
 #[must_use]
 pub fn renewed(
     token: &Verified,

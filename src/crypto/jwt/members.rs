@@ -133,8 +133,8 @@ impl<'de, A: MapAccess<'de>> MemberValue<'de> for Value<'_, A> {
     }
 }
 
-/// Maximum number of members of a header. Real headers have three or four. The search for duplicates is quadratic and runs
-/// before the signature is checked: this bound keeps it cheap.
+/// Maximum number of members of a header. Real headers have three or four. The search for duplicates is quadratic and
+/// runs before the signature is checked: this bound keeps it cheap.
 const MAX_HEADER_MEMBERS: usize = 16;
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //!
 //! 1. **Claim**: a key that is free, or whose retention is over, is claimed by one claimant until its lease ends. A
 //!    fencing token identifies the claimant. All others get the reply that the request is in flight.
-//! 2. **Begin**: the claimant sends this before the request goes to upstream. If the lease ends and the claimant has not
-//!    begun, the key is free. If it has begun, the outcome is **unknown**: the request may have run. The object's command
-//!    `Start` claims and begins at once.
+//! 2. **Begin**: the claimant sends this before the request goes to upstream. If the lease ends and the claimant has
+//!    not begun, the key is free. If it has begun, the outcome is **unknown**: the request may have run. The object's
+//!    command `Start` claims and begins at once.
 //! 3. **Settle** or **release**: the claimant stores the outcome, or frees the key. Both also work after the lease, as
 //!    long as no other claim was granted. A settled outcome is the reply to later claims with the same fingerprint.
 //! 4. An unknown outcome stays unknown until its retention is over or an operator **resolves** it. The exception: a

@@ -1,7 +1,7 @@
 //! The clock of `Accounts` at which a sign-in must have read the user's credentials.
 //!
-//! A sign-in may read a copy (see `accounts/logins`). It takes a while: the password is compared in between. So the copy
-//! may be behind when the session is opened.
+//! A sign-in may read a copy (see `accounts/logins`). It takes a while: the password is compared in between. So the
+//! copy may be behind when the session is opened.
 
 use super::Reply;
 use crate::platform::store::{Store, StoreError};

@@ -1,7 +1,8 @@
 //! The devices with which the user has signed in, so that a sign-in with another one can be told to the user.
 //!
-//! A device is the name of its browser and system, and the country. So it is recognized although its version or its address
-//! changes. This is a hint for the user, and proves nothing: an attacker may have the same browser in the same country.
+//! A device is the name of its browser and system, and the country. So it is recognized although its version or its
+//! address changes. This is a hint for the user, and proves nothing: an attacker may have the same browser in the same
+//! country.
 
 use crate::{
     base::time::Timestamp,

@@ -1,14 +1,15 @@
 //! Ends a user's sessions, on request of the user or of an admin.
 //!
-//! - Own sessions: this object checks the author, in the transaction that ends the sessions. The author's session must be live,
-//!   or the user of the author's token must be active.
-//! - Another user's sessions, with accounts: `Accounts` has checked that the author is an admin (`Write::AuthorizeEndingSessions`), and
-//!   the command has no author. This object does not store an admin's role and status.
+//! - Own sessions: this object checks the author, in the transaction that ends the sessions. The author's session must
+//!   be live, or the user of the author's token must be active.
+//! - Another user's sessions, with accounts: `Accounts` has checked that the author is an admin
+//!   (`Write::AuthorizeEndingSessions`), and the command has no author. This object does not store an admin's role and
+//!   status.
 //! - Another user's sessions, without accounts: the gateway has checked the admin. The command must be recent
 //!   ([`Author::check_age`]).
 //!
-//! The object keeps the ids of ended sessions for a while, and the names of the `Confirmations` objects to which a session may
-//! have sent an approval or a rejection: see [`crate::identity::ended`].
+//! The object keeps the ids of ended sessions for a while, and the names of the `Confirmations` objects to which a
+//! session may have sent an approval or a rejection: see [`crate::identity::ended`].
 
 use serde::{Deserialize, Serialize};
 

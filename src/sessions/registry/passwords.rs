@@ -1,7 +1,7 @@
 //! Changes of the user's password. They end the sessions of earlier sign-ins, and those that still want to open.
 //!
-//! A sign-in reads the user, compares the password, and then opens a session with the version of the status that it read. A new
-//! password has a higher version. So it does not matter which arrives first, the sign-in or the change.
+//! A sign-in reads the user, compares the password, and then opens a session with the version of the status that it
+//! read. A new password has a higher version. So it does not matter which arrives first, the sign-in or the change.
 
 use serde::{Deserialize, Serialize};
 

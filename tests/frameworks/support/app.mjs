@@ -19,8 +19,8 @@ import {
   toolEnvironment,
 } from "../../../scripts/lib/project.mjs";
 
-// Makes a fresh copy of the sources, keeps the packages of the last run if they are the same, and builds the application for
-// the public origin.
+// Makes a fresh copy of the sources, keeps the packages of the last run if they are the same, and builds the
+// application for the public origin.
 export async function prepare(framework, origin) {
   const folder = folderOf(framework);
   mkdirSync(folder, { recursive: true });
@@ -111,7 +111,8 @@ async function command(framework, [program, ...args], folder, env) {
   }
 }
 
-// The environment of a program: the framework's own programs come first in PATH, and no variable of the runner changes how they work.
+// The environment of a program: the framework's own programs come first in PATH, and no variable of the runner changes
+// how they work.
 function environment(folder, more = {}) {
   const { NODE_ENV, CI, PORT, HOST, ...env } = toolEnvironment();
   const bins = [join(folder, "node_modules/.bin"), join(folder, ".venv/bin")];

@@ -1,5 +1,5 @@
-// When a script's request gets a 401 because the session has expired, Vestibule names the login page: go there. The browser
-// leaves the page, so the caller gets no answer and shows no error.
+// When a script's request gets a 401 because the session has expired, Vestibule names the login page: go there. The
+// browser leaves the page, so the caller gets no answer and shows no error.
 const { fetch } = window;
 window.fetch = async (...request) => {
   const response = await fetch(...request);

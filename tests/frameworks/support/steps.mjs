@@ -1,5 +1,5 @@
-// The steps that a person takes in an application. All applications are the same: a page `/notes/NAME` that shows what its server
-// received, with a link, a form, an upload and a sign-out, which have test ids.
+// The steps that a person takes in an application. All applications are the same: a page `/notes/NAME` that shows what
+// its server received, with a link, a form, an upload and a sign-out, which have test ids.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";

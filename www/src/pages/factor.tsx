@@ -16,7 +16,9 @@ const { factor: T, fields: LABELS } = TEXTS;
 
 type Method = "password" | "totp" | "recovery_code" | "passkey";
 
-/** The second step of signing in, if this tab has a ticket. Otherwise it confirms that a signed-in user is still there. */
+/**
+ * The second step of signing in, if this tab has a ticket. Otherwise it confirms that a signed-in user is still there.
+ */
 function Factor({ settings }: PageProps) {
   const [ticket] = useState(readTicket);
   if (ticket?.enroll) return <Enroll settings={settings} ticket={ticket.ticket} />;

@@ -1,9 +1,11 @@
 //! Ceremonies: one registration or one assertion each.
 //!
-//! 1. The client gets a ceremony as a signed text (see [`TicketKeys`]), and sends it back with the authenticator's message.
-//!    Nothing is stored before that, so asking for ceremonies costs no storage.
-//! 2. The challenge is the hash of that text, so a message is good for its own ceremony only. The text has 160 random bits.
-//! 3. A ceremony has a purpose and a subject: the user who enrolls, the ticket of the sign-in, or the user who is signed in.
+//! 1. The client gets a ceremony as a signed text (see [`TicketKeys`]), and sends it back with the authenticator's
+//!    message. Nothing is stored before that, so asking for ceremonies costs no storage.
+//! 2. The challenge is the hash of that text, so a message is good for its own ceremony only. The text has 160 random
+//!    bits.
+//! 3. A ceremony has a purpose and a subject: the user who enrolls, the ticket of the sign-in, or the user who is
+//!    signed in.
 //! 4. It ends after five minutes. `Accounts` accepts it once: a success records its id until then.
 
 use serde::{Deserialize, Serialize};

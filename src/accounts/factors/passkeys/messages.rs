@@ -1,7 +1,7 @@
 //! The messages of browsers and authenticators (Web Authentication Level 2), read as untrusted bytes.
 //!
-//! JSON and CBOR are parsed by crates. Only the fixed layout of authenticator data (§6.1) is taken apart here. Whatever is
-//! too short, too long or of another type is rejected.
+//! JSON and CBOR are parsed by crates. Only the fixed layout of authenticator data (§6.1) is taken apart here. Whatever
+//! is too short, too long or of another type is rejected.
 
 use cbor4ii::core::{
     Value,
@@ -60,7 +60,8 @@ pub(super) struct AssertionResponse<'a> {
     pub(super) user_handle: Option<&'a str>,
 }
 
-/// The browser's statement about a ceremony (§5.8.1). Members that are not listed are ignored, as the specification demands.
+/// The browser's statement about a ceremony (§5.8.1). Members that are not listed are ignored, as the specification
+/// demands.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ClientData {
@@ -112,8 +113,8 @@ impl ClientData {
         form::answer_of(text).ok_or(PasskeyError::ClientData)
     }
 
-    /// Rejects a ceremony in a frame of another site, and one that demands a binding to the connection, which nobody can
-    /// check here.
+    /// Rejects a ceremony in a frame of another site, and one that demands a binding to the connection, which nobody
+    /// can check here.
     pub(super) fn check_context(&self) -> Result<(), PasskeyError> {
         if self.cross_origin == Some(true) || self.top_origin.is_some() {
             return Err(PasskeyError::CrossOrigin);
@@ -210,8 +211,8 @@ impl AttestedCredential<'_> {
     }
 }
 
-/// Returns the authenticator data of an attestation object (§6.5). The only accepted format is `none`, which states nothing
-/// about the authenticator: nothing here could verify a statement.
+/// Returns the authenticator data of an attestation object (§6.5). The only accepted format is `none`, which states
+/// nothing about the authenticator: nothing here could verify a statement.
 pub(super) fn unattested(bytes: &[u8]) -> Result<Vec<u8>, PasskeyError> {
     let Some((Value::Map(members), [])) = item(bytes) else { return Err(PasskeyError::Attestation) };
     let member = |name: &str| {

@@ -1,5 +1,5 @@
-//! Passkeys: credentials of Web Authentication Level 2. With user verification, a passkey signs a user in alone. It is also a
-//! second factor after the password.
+//! Passkeys: credentials of Web Authentication Level 2. With user verification, a passkey signs a user in alone. It is
+//! also a second factor after the password.
 //!
 //! | file | contents |
 //! |---|---|
@@ -10,9 +10,10 @@
 //! | `verify.rs` | the checks of a relying party |
 //! | `tests.rs`, `tests/authenticator.rs`, `tests/hostile.rs`, `tests/store.rs`, `tests/model.rs` | tests: an authenticator, hostile messages, the store, random histories |
 //!
-//! 1. The Worker checks every message. `Accounts` accepts the result only if the passkey is still stored and the ceremony is
-//!    unused, and uses both in one transaction.
-//! 2. A passkey is made with user verification, and is discoverable. The user handle is the user's id, never the e-mail address.
+//! 1. The Worker checks every message. `Accounts` accepts the result only if the passkey is still stored and the
+//!    ceremony is unused, and uses both in one transaction.
+//! 2. A passkey is made with user verification, and is discoverable. The user handle is the user's id, never the e-mail
+//!    address.
 //! 3. Attestation is neither asked for nor accepted: the only format is `none`.
 //! 4. A credential id belongs to one user. The counter of a passkey never goes back, unless it stays zero.
 

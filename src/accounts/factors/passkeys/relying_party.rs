@@ -21,8 +21,8 @@ pub struct RelyingParty<'a> {
 }
 
 impl<'a> RelyingParty<'a> {
-    /// Returns the relying party of a site. Returns `None` if its canonical origin has an IP address, for which there are no
-    /// passkeys.
+    /// Returns the relying party of a site. Returns `None` if its canonical origin has an IP address, for which there
+    /// are no passkeys.
     #[must_use]
     pub fn of(site: &'a Site) -> Option<Self> {
         let id = host_of(site.canonical_origin()?.authority());
@@ -31,7 +31,8 @@ impl<'a> RelyingParty<'a> {
         is_name.then_some(Self { id, origins: &site.return_path.public })
     }
 
-    /// Rejects an origin that is not a public origin of the site, and one whose host is not the relying party id or below it.
+    /// Rejects an origin that is not a public origin of the site, and one whose host is not the relying party id or
+    /// below it.
     pub(super) fn check_origin(&self, text: &str) -> Result<(), PasskeyError> {
         let known = self.origins.iter().find(|origin| origin.as_str() == text);
         let host = known.map(|origin| host_of(origin.authority())).ok_or(PasskeyError::Origin)?;

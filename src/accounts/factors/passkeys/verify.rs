@@ -1,4 +1,5 @@
-//! The checks of a relying party: registering a credential (Web Authentication Level 2 §7.1) and verifying an assertion (§7.2).
+//! The checks of a relying party: registering a credential (Web Authentication Level 2 §7.1) and verifying an assertion
+//! (§7.2).
 
 use sha2::{Digest, Sha256};
 
@@ -71,8 +72,8 @@ pub fn register(
     })
 }
 
-/// Checks an assertion by a passkey. Without one, checks a signature all the same, so that the time does not tell whether
-/// the credential is known.
+/// Checks an assertion by a passkey. Without one, checks a signature all the same, so that the time does not tell
+/// whether the credential is known.
 ///
 /// # Errors
 /// [`PasskeyError`]; always without a passkey.

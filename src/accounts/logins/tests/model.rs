@@ -1,9 +1,9 @@
 //! Random histories of changes, lost and late messages, alarms and sign-ins.
 //!
-//! What holds: when a session is opened, the user is active in the state after the last change of the status that was
-//! answered, or in a later one, and likewise the password is right and there is no factor in the state after the last
-//! change of these, or in a later one. So no sign-in succeeds by what a change has ended, once that change was answered, however
-//! long the sign-in takes and whatever is lost. And when everything is delivered, each shard has what `Accounts` has.
+//! 1. Once a change was answered, a sign-in succeeds only by the state after it, or by a later one: the user is active,
+//!    the password is right, and no second factor is missing. So it is however long the sign-in takes, and whatever
+//!    messages are lost.
+//! 2. When everything is delivered, each shard has what `Accounts` has.
 
 use std::{
     cell::Cell,

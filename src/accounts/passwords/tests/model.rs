@@ -1,7 +1,8 @@
 //! Random histories of sign-ins, changes and links, whose messages arrive late, twice or in another order.
 //!
-//! A session is *good for* the password that its sign-in compared, or that its user set in it. Once everything is told, each
-//! live session of a user is good for the user's password. And each link replaces a password once, while it is good.
+//! A session is *good for* the password that its sign-in compared, or that its user set in it. Once everything is told,
+//! each live session of a user is good for the user's password. And each link replaces a password once, while it is
+//! good.
 
 use std::collections::{BTreeMap, BTreeSet};
 

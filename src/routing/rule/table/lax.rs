@@ -7,8 +7,8 @@
 //! count.
 //!
 //! The deciding rule must require at least as much as every other rule that any reading finds
-//! ([`Rule::is_at_least_as_strict_as`]). If several rules do, the rule of the strict reading goes first. Its access and guards
-//! apply as a whole, and the path is forwarded as received. If there is no such rule, the request is rejected.
+//! ([`Rule::is_at_least_as_strict_as`]). If several rules do, the rule of the strict reading goes first. Its access and
+//! guards apply as a whole, and the path is forwarded as received. If there is no such rule, the request is rejected.
 //!
 //! Most paths have only one reading and are searched once.
 //!

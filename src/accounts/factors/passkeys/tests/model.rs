@@ -1,5 +1,5 @@
-//! Random histories: each ceremony signs in at most once, only an active user, only with a stored passkey of that user, and
-//! counters only grow.
+//! Random histories: each ceremony signs in at most once, only an active user, only with a stored passkey of that user,
+//! and counters only grow.
 
 use std::collections::HashSet;
 
