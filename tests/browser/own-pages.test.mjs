@@ -115,6 +115,28 @@ test("an admin invites a person, who joins by the link and sees no parts for adm
   await guest.page.waitForURL(url("sign-in?next=%2F"));
 });
 
+test("a search that is typed before the users are loaded is kept, with the role chosen meanwhile", async (t) => {
+  const admin = await site.visit(t);
+  const { page } = admin;
+  await signIn(admin, "/_vestibule/account");
+  const loads = Promise.withResolvers();
+  const typed = Promise.withResolvers();
+  await page.route(/\/users\?limit=/, async (route) => {
+    loads.resolve();
+    await typed.promise;
+    await route.continue();
+  });
+  await page.getByTestId("tab-users").click();
+  await loads.promise;
+  await page.getByTestId("users-q").fill("ada");
+  await page.getByTestId("users-role").selectOption("admin");
+  typed.resolve();
+  await page.waitForURL(url("account#users?q=ada&role=admin"));
+  await page.getByTestId("user").filter({ hasText: ADA.email }).waitFor();
+  assert.equal(await page.getByTestId("users-q").inputValue(), "ada");
+  assert.equal(await page.getByTestId("users-role").inputValue(), "admin");
+});
+
 test("the first account is created at the setup page", async (t) => {
   const empty = await openSite({
     startUpstream,

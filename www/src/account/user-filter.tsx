@@ -17,11 +17,13 @@ export function useFilter() {
     const found = new URLSearchParams(location.hash.split("?")[1]);
     return Object.fromEntries(NAMES.map((name) => [name, found.get(name) ?? ""]));
   });
+  // A search that begins later must not take back what was chosen meanwhile.
+  const latest = useRef(filter);
   const replace = (changed: Filter) => {
-    const next = { ...filter, ...changed };
-    const query = queryOf(next);
+    latest.current = { ...latest.current, ...changed };
+    const query = queryOf(latest.current);
     history.replaceState(history.state, "", `#users${query && `?${query}`}`);
-    setFilter(next);
+    setFilter(latest.current);
   };
   return [filter, replace] as const;
 }
@@ -41,12 +43,15 @@ interface Props {
 }
 
 export function UserFilter({ filter, onChange }: Props) {
+  // The letters so far. A list that arrives while somebody types must not take them back.
+  const [typed, setTyped] = useState(filter.q);
   const waiting = useRef<ReturnType<typeof setTimeout>>(undefined);
   useEffect(() => () => clearTimeout(waiting.current), []);
   // Not at each letter, so that a word is one request.
-  const onInput = ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
+  const onInput = ({ currentTarget: { value } }: { currentTarget: HTMLInputElement }) => {
+    setTyped(value);
     clearTimeout(waiting.current);
-    waiting.current = setTimeout(() => onChange({ q: currentTarget.value }), TYPING);
+    waiting.current = setTimeout(() => onChange({ q: value }), TYPING);
   };
   const choice = (name: "role" | "status", label: string, texts: Record<string, string>) => (
     <div class="field">
@@ -77,7 +82,7 @@ export function UserFilter({ filter, onChange }: Props) {
           maxLength={254}
           aria-describedby="users-q-hint"
           {...PLAIN}
-          value={filter.q}
+          value={typed}
           onInput={onInput}
         />
         <small id="users-q-hint">{T.searchHint}</small>
