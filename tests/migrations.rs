@@ -32,7 +32,7 @@ fn a_migrated_database_has_the_tables_of_a_new_one() {
         let new = Sqlite::empty();
         migrate(&new, class.migrations).expect("a new database");
         let files: Vec<PathBuf> = generations().iter().flat_map(|folder| files_of(folder, class)).collect();
-        assert_eq!(files.is_empty(), NEW.contains(&class.name), "{}: stored databases", class.name);
+        assert!(!files.is_empty(), "{}: stored databases", class.name);
         for file in files {
             let stored = Sqlite::from_statements(&fs::read_to_string(&file).expect("a file"));
             let before = rows(&stored, class);
@@ -45,9 +45,6 @@ fn a_migrated_database_has_the_tables_of_a_new_one() {
         }
     }
 }
-
-/// Classes that did not exist when databases were last stored.
-const NEW: &[&str] = &["Logins"];
 
 /// Folders of stored databases, one for each stored version: `1`, `2` and so on.
 fn generations() -> Vec<PathBuf> {

@@ -1,4 +1,4 @@
-// Writes the databases of a deployment as this build stores them: `node tests/stored/make.mjs 2`. Run it before a
+// Writes the databases of a deployment as this build stores them: `node tests/stored/make.mjs 3`. Run it before a
 // release that adds a migration, with the next number. The files stay in the repository, and every later version must
 // open them.
 
@@ -7,9 +7,19 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { approvalsOf } from "../support/approvals.mjs";
-import { setUpUsers } from "../support/people.mjs";
+import { devicesOf } from "../support/factors.mjs";
+import { PUBLIC } from "../support/gateway.mjs";
+import { newPasskey } from "../support/passkeys.mjs";
+import { PASSWORD, setUpUsers } from "../support/people.mjs";
 import { pollUntil } from "../support/poll.mjs";
-import { deliver, dump, openDeployment, STORED } from "../support/stored.mjs";
+import {
+  deliver,
+  dump,
+  MADE_AT,
+  NEW_PASSWORD,
+  openDeployment,
+  STORED,
+} from "../support/stored.mjs";
 
 const [, , number] = process.argv;
 assert.match(number ?? "", /^\d+$/, "expected a number, such as 2");
@@ -23,6 +33,16 @@ mkdirSync(to);
 dump(folder, to);
 writeFileSync(join(to, "known.json"), `${JSON.stringify(known, null, 2)}\n`);
 rmSync(folder, { recursive: true });
+
+async function enrollPasskey(devices, caller) {
+  const passkey = newPasskey({ origin: PUBLIC });
+  const options = await devices.post("/api/auth/passkeys/options", {}, caller);
+  const { ceremony, publicKey } = options.json();
+  const body = { ceremony, name: "a passkey", passkey: passkey.create(publicKey) };
+  const added = await devices.post("/api/auth/passkeys", body, caller);
+  assert.equal(added.status, 201, added.text);
+  return passkey.save();
+}
 
 // Uses every feature that stores something. Returns the ids and secrets that its users know afterwards.
 async function use(gateway) {
@@ -42,6 +62,18 @@ async function use(gateway) {
     return response;
   };
   const post = (path, caller, body, headers) => call("POST", path, caller, body, { headers });
+
+  const devices = devicesOf(call, MADE_AT);
+  const fay = await people.createUser("fay");
+  const { secret, recoveryCodes } = await devices.enroll(fay);
+  Object.assign(fay, { secret, recoveryCodes, passkey: await enrollPasskey(devices, fay) });
+  const gus = await people.createUser("gus");
+  const change = { currentPassword: PASSWORD, newPassword: NEW_PASSWORD };
+  await expectStatus(204, post("/api/auth/password", gus, change));
+  const reset = await expectStatus(201, post(`/api/users/${fay.id}/reset`, root));
+  const again = { email: "gus@example.com", password: NEW_PASSWORD };
+  const signedIn = await expectStatus(200, post("/api/auth/login", undefined, again));
+  gus.headers.Cookie = signedIn.cookies[0].split(";")[0];
 
   await expectStatus(204, call("DELETE", `/api/agent-tokens/${revoked.id}`, ada));
   await expectStatus(200, call("PATCH", `/api/users/${gone.id}`, root, { status: "disabled" }));
@@ -85,6 +117,9 @@ async function use(gateway) {
     agent,
     scopes: { [scoped.id]: { operations: ["orders.*"], methods: null, addresses: null } },
     invite,
+    fay,
+    gus,
+    reset: reset.json(),
     open,
     approved,
     rows: rows.length,

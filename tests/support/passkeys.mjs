@@ -1,6 +1,13 @@
 // A software authenticator, and the browser in front of it.
 
-import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+} from "node:crypto";
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest();
 const base64url = (bytes) => Buffer.from(bytes).toString("base64url");
@@ -24,12 +31,15 @@ function head(major, number) {
   return Buffer.from([(major << 5) | 25, number >> 8, number & 255]);
 }
 
-// Makes a passkey at `origin`. `algorithm` is "ES256" or "Ed25519". Its counter stays 0 unless `counts`.
-export function newPasskey({ origin, algorithm = "ES256", counts = false }) {
+// Makes a passkey at `origin`. `algorithm` is "ES256" or "Ed25519". Its counter stays 0 unless `counts`. With `saved`,
+// which another passkey's `save` has returned, it is that one.
+export function newPasskey({ origin, algorithm = "ES256", counts = false, saved }) {
   const isEs256 = algorithm === "ES256";
-  const keys = isEs256
-    ? generateKeyPairSync("ec", { namedCurve: "P-256" })
-    : generateKeyPairSync("ed25519");
+  const keys = saved
+    ? keysOf(saved)
+    : isEs256
+      ? generateKeyPairSync("ec", { namedCurve: "P-256" })
+      : generateKeyPairSync("ed25519");
   const { x, y } = keys.publicKey.export({ format: "jwk" });
   const point = (text) => Buffer.from(text, "base64url");
   const cose = isEs256
@@ -46,8 +56,8 @@ export function newPasskey({ origin, algorithm = "ES256", counts = false }) {
         [-1, 6],
         [-2, point(x)],
       ]);
-  const id = randomBytes(32);
-  let userHandle;
+  const id = saved ? Buffer.from(saved.id, "base64url") : randomBytes(32);
+  let userHandle = saved?.userHandle;
 
   const clientData = (type, challenge, more) =>
     Buffer.from(JSON.stringify({ type, challenge, origin, crossOrigin: false, ...more }));
@@ -55,6 +65,13 @@ export function newPasskey({ origin, algorithm = "ES256", counts = false }) {
   const passkey = {
     id: base64url(id),
     counter: 0,
+
+    // Returns what is needed to use it in another process. Its counter must be 0.
+    save: () => ({
+      id: passkey.id,
+      userHandle,
+      privateKey: keys.privateKey.export({ format: "pem", type: "pkcs8" }),
+    }),
 
     // Answers `navigator.credentials.create` as JSON. The options can be changed by `more`: `clientData`, `flags`,
     // `format`.
@@ -116,6 +133,11 @@ export function newPasskey({ origin, algorithm = "ES256", counts = false }) {
     },
   };
   return passkey;
+}
+
+function keysOf({ privateKey: pem }) {
+  const privateKey = createPrivateKey(pem);
+  return { privateKey, publicKey: createPublicKey(privateKey) };
 }
 
 function authenticatorData(rpId, flags, counter) {

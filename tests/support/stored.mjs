@@ -15,10 +15,14 @@ const SECRET = "whsec_test_secret_of_the_provider";
 
 const webhook = (name, more) => ({ name, scheme: "stripe", path: `/hooks/${name}`, ...more });
 
+// The password of a user who has changed it.
+export const NEW_PASSWORD = "a quite different phrase";
+
 // Opens the deployment with the data in `folder`. Its clock is `later` seconds after `MADE_AT`.
 export const openDeployment = (folder, later = 0) =>
   openGateway({
     folder,
+    shards: true,
     routes: [
       { path: "/orders", methods: ["POST"], access: "authenticated", idempotency: "required" },
       {
@@ -90,7 +94,8 @@ export function dump(folder, to) {
       rows.push(...lines.map(({ line }) => `INSERT INTO ${name} VALUES (${line});`));
     }
     database.close();
-    if (rows.length === 0) continue;
+    // An object that was only read has the number of its migrations, and nothing else.
+    if (rows.every((row) => row.startsWith("INSERT INTO schema_version "))) continue;
     const file = join(to, classOf(path), `${basename(path, ".sqlite")}.sql`);
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, `${[...statements, ...rows].join("\n")}\n`);
