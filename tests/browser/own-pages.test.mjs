@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { totp } from "../support/factors.mjs";
 import { PAGES } from "../support/worker.mjs";
 import { ADA, assertText, BOB, openSite, serve, sessionCookiesOf } from "./support.mjs";
 
@@ -146,7 +147,7 @@ test("the first account is created at the setup page", async (t) => {
   });
   t.after(() => empty.stop());
   const { page } = await empty.visit(t);
-  await page.goto(empty.origin);
+  await page.goto(`${empty.origin}/deep/link?a=1#part`);
   await page.getByTestId("setup-link").click();
   await page.getByTestId("setup-token").fill("not the setup token, but as long as one");
   await page.getByTestId("setup-email").fill("first@example.com");
@@ -155,7 +156,69 @@ test("the first account is created at the setup page", async (t) => {
   await page.getByTestId("setup-token-error").waitFor();
   await page.getByTestId("setup-token").fill("sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p");
   await page.getByTestId("setup-submit").click();
-  await page.waitForURL(`${empty.origin}/`);
+  await page.waitForURL(`${empty.origin}/deep/link?a=1#part`);
+  await page.goto(`${empty.origin}/_vestibule/setup`);
+  await page.getByTestId("setup-closed").waitFor();
+});
+
+test("an admin signs a user out everywhere", async (t) => {
+  const [admin, user] = [await site.visit(t), await site.visit(t)];
+  await signIn(user, "/", BOB);
+  await signIn(admin, "/_vestibule/account");
+  await admin.page.getByTestId("tab-users").click();
+  const row = admin.page.getByTestId("user").filter({ hasText: BOB.email });
+  await row.getByTestId("user-sign-out").click();
+  await admin.page.getByTestId("question-yes").click();
+  await admin.page.getByTestId("users-said").filter({ hasText: BOB.email }).waitFor();
+  await user.page.goto(`${site.origin}/`);
+  await user.page.waitForURL(url("sign-in?next=%2F"));
+  const own = admin.page.getByTestId("user").filter({ hasText: ADA.email });
+  assert.equal(await own.getByTestId("user-sign-out").count(), 0);
+});
+
+test("after a new second factor, a person is offered to sign out everywhere else", async (t) => {
+  // Bob has a second factor afterwards.
+  const own = await openSite({ startUpstream, variables: VARIABLES, bindings });
+  t.after(() => own.stop());
+  const [here, elsewhere] = [await own.visit(t), await own.visit(t)];
+  const { page } = here;
+  await signIn(elsewhere, "/", BOB);
+  await signIn(here, "/_vestibule/account", BOB);
+  await page.getByTestId("tab-security").click();
+  await page.getByTestId("totp-set-up").click();
+  const secret = (await page.getByTestId("totp-secret").textContent()).replaceAll(" ", "");
+  const codeAt = (step) => totp(secret, Date.now() / 1_000 + 30 * step);
+  const confirm = async (code) => {
+    await page.getByTestId("totp-code").fill(code);
+    await page.getByTestId("totp-submit").click();
+  };
+  const near = [-2, -1, 0, 1, 2].map(codeAt);
+  await confirm(
+    ["000000", "000001", "000002", "000003", "000004", "000005"].find(
+      (code) => !near.includes(code),
+    ),
+  );
+  await page.getByTestId("totp-code-error").filter({ hasText: "code is wrong" }).waitFor();
+  await confirm(codeAt(0));
+  await page.getByTestId("recovery-done").click();
+  await assertText(page, "security-said", "The authenticator app is set up.");
+  await page.getByTestId("security-end-others").click();
+  // Bob's first session is that of the invite.
+  await assertText(page, "security-said", "Signed out: 2 other sessions.");
+  await elsewhere.page.goto(`${own.origin}/`);
+  await elsewhere.page.waitForURL(`${own.origin}/_vestibule/sign-in?next=%2F`);
+
+  // At the second step, a wrong code is called a code.
+  await page.getByTestId("sign-out").click();
+  await page.waitForURL(/sign-in/);
+  await submitSignIn(page, BOB);
+  await page.waitForURL(/\/factor/);
+  await page.getByTestId("use-recovery_code").click();
+  await page.getByTestId("factor-recovery").fill("aaaa-bbbb-cccc-dddd");
+  await page.getByTestId("factor-submit").click();
+  await page.getByTestId("factor-recovery-error").filter({ hasText: "recovery codes" }).waitFor();
+  await page.getByTestId("not-you").click();
+  await page.waitForURL(/sign-in/);
 });
 
 test("a person signs in, makes a token, revokes it and signs out by the keyboard alone", async (t) => {

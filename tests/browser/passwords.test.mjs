@@ -45,7 +45,7 @@ test("a user changes the password, stays signed in here, and is signed out elsew
   const { page } = here;
   await page.getByTestId("tab-security").click();
   await submit(page, "password", { current: "not the right one", new: NEW });
-  await page.getByTestId("password-error").waitFor();
+  await page.getByTestId("password-current-error").filter({ hasText: "not your" }).waitFor();
   assert.equal(await page.evaluate(() => document.activeElement?.name), "currentPassword");
   await submit(page, "password", { current: BOB.password, new: "Password1234!" });
   await page.getByTestId("password-new-error").waitFor();

@@ -10,7 +10,8 @@ export interface TokenKind {
 }
 
 export interface Settings {
-  setupOpen: boolean;
+  /** Whether the first account can be made. Undefined without an answer. */
+  setupOpen?: boolean;
   endpoints: string;
   home: string;
   branding: { name: string | null; logo: string | null; accent: string | null };
@@ -27,7 +28,6 @@ export interface Settings {
 }
 
 const DEFAULTS: Settings = {
-  setupOpen: false,
   endpoints: "/api",
   home: "/",
   branding: { name: null, logo: null, accent: null },

@@ -44,6 +44,7 @@ export const TEXTS = {
     setupTokenHint: "The SETUP_TOKEN of this deployment",
     code: "Code",
     recoveryCode: "Recovery code",
+    wrongPassword: "This is not your password.",
   },
 
   signIn: {
@@ -55,7 +56,6 @@ export const TEXTS = {
     passkeyUnknown: "This passkey is not known here. Sign in with your password.",
     noAccount: "No account exists yet.",
     setUp: "Create the first account",
-    setUpFirst: "Create the first account to start using this site.",
   },
 
   setup: {
@@ -114,13 +114,16 @@ export const TEXTS = {
     useRecovery: "Use a recovery code",
     usePasskey: "Use a passkey",
     usePassword: "Use your password",
+    wrongCode: "This code is wrong, or was used before. Enter the one that the app shows now.",
+    wrongRecovery: "This is not one of your unused recovery codes.",
+    notYou: "Sign in as somebody else",
     expired: "This took too long",
     expiredDetail: "Sign in again to get a new chance.",
     startAgain: "Start again",
     passkeyFailed: "The passkey was not used. Try again, or choose another way.",
-    enrolApp: "Use an authenticator app",
-    enrolHeading: "Protect your account",
-    enrolAbout: "This site asks for a second step when you sign in. Set it up now.",
+    enrollApp: "Use an authenticator app",
+    enrollHeading: "Protect your account",
+    enrollAbout: "This site asks for a second step when you sign in. Set it up now.",
   },
 
   account: {
@@ -138,8 +141,6 @@ export const TEXTS = {
     },
     forAdmins: "This part is only for admins.",
     notHere: "This part is not available on this site.",
-    confirmHeading: "Confirm it is you",
-    confirmAbout: "You signed in some time ago. Confirm that it is still you, then this continues.",
   },
 
   profile: {
@@ -169,6 +170,9 @@ export const TEXTS = {
     totpQr: "QR code with the key for your authenticator app",
     totpKey: "Or enter this key in the app",
     totpSubmit: "Turn on",
+    totpWrong: "This code is wrong. Enter the one that the app shows now.",
+    totpAdded: "The authenticator app is set up.",
+    otherSessions: "Browsers in which you are signed in already stay signed in.",
     recoveryHeading: "Recovery codes",
     recoveryLeft: (count: number) =>
       count === 1 ? "1 unused code left." : `${count} unused codes left.`,
@@ -205,6 +209,7 @@ export const TEXTS = {
     signedOut: (browser: string) => `Signed out: ${browser}.`,
     signedOutOthers: (count: number) =>
       `Signed out: ${count} other ${count === 1 ? "session" : "sessions"}.`,
+    signedOutAll: "Signed out everywhere.",
     since: "since",
     lastSeen: "last seen",
     expires: "expires",
@@ -328,6 +333,9 @@ export const TEXTS = {
     resetLink: "Reset link",
     resetMade: (email: string) =>
       `The link with which ${email} chooses a new password. It works once, within an hour. Send it to nobody else.`,
+    signOut: "Sign out everywhere",
+    signOutQuestion: (email: string) => `Sign out ${email} in all browsers?`,
+    signedOut: (email: string) => `Signed out everywhere: ${email}.`,
     removeFactors: "Remove second factors",
     removeFactorsQuestion: (email: string) =>
       `Remove all second factors of ${email}? They then sign in with the password only.`,

@@ -41,7 +41,7 @@ export function enterOrEnroll(data: unknown) {
   const found: unknown = Object(data).secondFactorEnrollment;
   if (!found) return enter();
   keepTicket({ ticket: isTicket(found) ? found.ticket : found, error: ENROLL });
-  location.assign("factor");
+  location.assign(`factor${location.search}`);
 }
 
 const ENROLL = "second_factor_enrollment_required";

@@ -1,13 +1,13 @@
 /** Password, authenticator app, recovery codes, passkeys. */
 
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { Answer, Problem as ProblemData } from "../api.ts";
 import type { PartProps } from "../pages/account.tsx";
 import { hasPasskeys } from "../passkeys.ts";
 import type { Settings } from "../settings.ts";
 import { TEXTS } from "../texts.ts";
 import { Act } from "../ui/act.tsx";
-import { type Field, Form, newPassword, PASSWORD } from "../ui/form.tsx";
+import { type Field, Form, newPassword, PASSWORD, wrongAt } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { Badge } from "../ui/show.tsx";
 import { callSignedIn } from "./list.tsx";
@@ -15,7 +15,7 @@ import { type Passkey, Passkeys } from "./passkeys.tsx";
 import { RecoveryCodes } from "./recovery.tsx";
 import { SetUpTotp } from "./totp.tsx";
 
-const { security: T, fields: LABELS, reset: RESET } = TEXTS;
+const { security: T, fields: LABELS, reset: RESET, sessions: SESSIONS } = TEXTS;
 
 interface Factors {
   totp: boolean;
@@ -42,11 +42,14 @@ function Password({ settings }: { settings: Settings }) {
         id="password"
         label={T.passwordSubmit}
         fields={[CURRENT, newField(settings)]}
-        concerns={{ invalid_credentials: "currentPassword" }}
-        send={({ currentPassword, newPassword, revokeTokens }) =>
-          callSignedIn("POST", "/auth/password", {
-            json: { currentPassword, newPassword, revokeTokens: revokeTokens === "on" },
-          })
+        send={async ({ currentPassword, newPassword, revokeTokens }) =>
+          wrongAt(
+            await callSignedIn("POST", "/auth/password", {
+              json: { currentPassword, newPassword, revokeTokens: revokeTokens === "on" },
+            }),
+            "currentPassword",
+            LABELS.wrongPassword,
+          )
         }
         done={() => setChanged(true)}
       >
@@ -65,6 +68,8 @@ function SecondFactors({ passkeys }: { passkeys: boolean }) {
   const [factors, setFactors] = useState<Factors>();
   const [problem, setProblem] = useState<ProblemData>();
   const [message, setMessage] = useState("");
+  const [hasChanged, setHasChanged] = useState(false);
+  const status = useRef<HTMLOutputElement>(null);
   const reload = useCallback(async () => {
     const answer = await callSignedIn<Factors>("GET", "/auth/factors");
     if (answer.ok) setFactors(answer.data);
@@ -78,17 +83,35 @@ function SecondFactors({ passkeys }: { passkeys: boolean }) {
   const change = async (request: Promise<Answer<unknown>>, said: string) => {
     setProblem(undefined);
     const answer = await request;
-    if (answer.ok) setMessage(said);
-    else setProblem(answer.problem);
+    if (answer.ok) {
+      setMessage(said);
+      setHasChanged(true);
+    } else setProblem(answer.problem);
     await reload();
+    // The button is gone, and the message may be far above it.
+    status.current?.focus();
+  };
+  const endOthers = async () => {
+    const answer = await callSignedIn<{ revoked: number }>("DELETE", "/sessions");
+    if (!answer.ok) return setProblem(answer.problem);
+    setMessage(SESSIONS.signedOutOthers(answer.data.revoked));
+    setHasChanged(false);
   };
 
   return (
     <>
       {problem && <Problem problem={problem} testId="security-error" />}
-      <output class="status" data-testid="security-said">
+      <output class="status" ref={status} tabIndex={-1} data-testid="security-said">
         {message}
       </output>
+      {hasChanged && (
+        <div class="notice" data-testid="security-others">
+          {T.otherSessions}
+          <div class="actions">
+            <Act label={SESSIONS.others} testId="security-end-others" act={endOthers} />
+          </div>
+        </div>
+      )}
       {factors && <Totp factors={factors} change={change} reload={reload} />}
       {factors && passkeys && hasPasskeys() && (
         <Passkeys passkeys={factors.passkeys ?? []} change={change} />
@@ -131,7 +154,7 @@ function Totp({ factors, change, reload }: FactorProps) {
           <SetUpTotp
             done={() => {
               setSettingUp(false);
-              reload();
+              change(DONE, T.totpAdded);
             }}
           />
         ) : factors.totp ? (
@@ -181,6 +204,9 @@ function Totp({ factors, change, reload }: FactorProps) {
     </>
   );
 }
+
+/** For a change that was made already. */
+const DONE = Promise.resolve<Answer<unknown>>({ ok: true, status: 204, data: undefined });
 
 const CURRENT: Field = {
   ...PASSWORD,

@@ -33,6 +33,12 @@ export function Sessions() {
       message: T.signedOutOthers(revoked),
     }));
 
+  const endAll = () =>
+    list.change(callSignedIn("DELETE", "/sessions?all=true"), () => {
+      location.assign("sign-in");
+      return { keep: () => false, message: T.signedOutAll };
+    });
+
   return (
     <>
       <p class="about">{T.about}</p>
@@ -55,7 +61,18 @@ export function Sessions() {
           </Row>
         )}
       />
-      {others > 0 && <Act label={T.others} testId="sessions-end-others" act={endOthers} />}
+      {others > 0 && (
+        <div class="actions">
+          <Act label={T.others} testId="sessions-end-others" act={endOthers} />
+          <Act
+            label={T.everywhere}
+            testId="sessions-end-all"
+            tone="danger"
+            question={T.everywhereQuestion}
+            act={endAll}
+          />
+        </div>
+      )}
     </>
   );
 }

@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, type Problem as ProblemData } from "../api.ts";
 import { TEXTS } from "../texts.ts";
-import { Form, PLAIN } from "../ui/form.tsx";
+import { Form, PLAIN, wrongAt } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { callSignedIn } from "./list.tsx";
 import { RecoveryCodes } from "./recovery.tsx";
@@ -52,11 +52,14 @@ export function SetUpTotp({ ticket, done }: { ticket?: string; done: () => void 
             autocomplete: "one-time-code",
           },
         ]}
-        concerns={{ invalid_credentials: "code" }}
-        send={({ code }) =>
-          call<{ recoveryCodes: string[] }>("POST", "/auth/factors/totp/confirm", {
-            json: { ...json, code: code?.replace(/\s/g, "") },
-          })
+        send={async ({ code }) =>
+          wrongAt(
+            await call<{ recoveryCodes: string[] }>("POST", "/auth/factors/totp/confirm", {
+              json: { ...json, code: code?.replace(/\s/g, "") },
+            }),
+            "code",
+            T.totpWrong,
+          )
         }
         done={({ recoveryCodes }) => setCodes(recoveryCodes)}
       />

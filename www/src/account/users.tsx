@@ -41,6 +41,10 @@ export function Users({ me, settings, refresh }: PartProps) {
       setMade({ email: user.email, url });
       return { message: "" };
     });
+  const signOut = (user: User) =>
+    list.change(callSignedIn("DELETE", `/sessions?user=${encodeURIComponent(user.id)}`), () => ({
+      message: T.signedOut(user.email),
+    }));
   const removeFactors = (user: User) =>
     list.change(callSignedIn("DELETE", `${pathOf(user)}/factors`), () => ({
       message: T.factorsRemoved(user.email),
@@ -68,7 +72,15 @@ export function Users({ me, settings, refresh }: PartProps) {
           const isMe = user.id === me.userId;
           return (
             <Row key={user.id} id={user.id} testId="user" about={<About user={user} isMe={isMe} />}>
-              <Acts user={user} isMe={isMe} change={change} remove={remove} />
+              {!isMe && user.status === "active" && (
+                <Act
+                  label={T.signOut}
+                  about={user.email}
+                  testId="user-sign-out"
+                  question={T.signOutQuestion(user.email)}
+                  act={() => signOut(user)}
+                />
+              )}
               {!isMe && settings.passwords && (
                 <Act
                   label={T.resetLink}
@@ -87,6 +99,7 @@ export function Users({ me, settings, refresh }: PartProps) {
                   act={() => removeFactors(user)}
                 />
               )}
+              <Acts user={user} isMe={isMe} change={change} remove={remove} />
             </Row>
           );
         }}

@@ -1,14 +1,15 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { AddPasskey } from "../account/passkeys.tsx";
 import { SetUpTotp } from "../account/totp.tsx";
 import { call, type Problem as ProblemData } from "../api.ts";
-import { enter } from "../go.ts";
+import { enter, signOut } from "../go.ts";
 import { hasPasskeys, usePasskey } from "../passkeys.ts";
+import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
 import { TEXTS } from "../texts.ts";
 import { dropTicket, readTicket } from "../ticket.ts";
 import { Act } from "../ui/act.tsx";
-import { type Field, Form, PASSWORD, PLAIN } from "../ui/form.tsx";
+import { type Field, Form, PASSWORD, PLAIN, type Values, wrongAt } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 import { Problem } from "../ui/problem.tsx";
 
@@ -22,10 +23,39 @@ type Method = "password" | "totp" | "recovery_code" | "passkey";
 function Factor({ settings }: PageProps) {
   const [ticket] = useState(readTicket);
   if (ticket?.enroll) return <Enroll settings={settings} ticket={ticket.ticket} />;
-  const offered: string[] = ticket ? ticket.methods : ["password", "totp", "passkey"];
+  return ticket ? (
+    <Confirm
+      settings={settings}
+      ticket={ticket.ticket}
+      methods={usable(ticket.methods as Method[], settings)}
+    />
+  ) : (
+    <Reauthenticate settings={settings} />
+  );
+}
+
+/** Offers the password at once, and the user's factors as soon as they are known. */
+function Reauthenticate({ settings }: PageProps) {
+  const [methods, setMethods] = useState<Method[]>(["password"]);
+  useEffect(() => {
+    call<{ totp: boolean; passkeys: unknown[] }>("GET", "/auth/factors").then((answer) => {
+      if (!answer.ok) return;
+      const { totp, passkeys } = answer.data;
+      const enrolled: [boolean, Method][] = [
+        [totp, "totp"],
+        [passkeys.length > 0, "passkey"],
+      ];
+      const found = enrolled.filter(([has]) => has).map(([, method]) => method);
+      setMethods(usable(["password", ...found], settings));
+    });
+  }, [settings]);
+  return <Confirm settings={settings} ticket={undefined} methods={methods} />;
+}
+
+/** Leaves out passkeys if this site or this browser has none. */
+function usable(methods: Method[], settings: Settings) {
   const can = settings.passkeys && hasPasskeys();
-  const known = (offered as Method[]).filter((method) => method !== "passkey" || can);
-  return <Confirm settings={settings} ticket={ticket?.ticket} methods={known} />;
+  return methods.filter((method) => method !== "passkey" || can);
 }
 
 interface ConfirmProps extends PageProps {
@@ -49,6 +79,16 @@ function Confirm({ settings, ticket, methods }: ConfirmProps) {
       setExpired(true);
     }
     return answer;
+  };
+  const sendTyped = async (values: Values) => {
+    const answer = await send(values);
+    if (method === "passkey") return answer;
+    return wrongAt(answer, FIELDS[method].name, WRONG[method]);
+  };
+  const leave = () => {
+    if (!ticket) return signOut();
+    dropTicket();
+    location.assign(`sign-in${location.search}`);
   };
   const withPasskey = async () => {
     setProblem(undefined);
@@ -82,8 +122,7 @@ function Confirm({ settings, ticket, methods }: ConfirmProps) {
           id="factor"
           label={T.submit}
           fields={[FIELDS[method]]}
-          concerns={{ invalid_credentials: FIELDS[method].name }}
-          send={send}
+          send={sendTyped}
           done={done}
           leaves
           focus
@@ -105,6 +144,11 @@ function Confirm({ settings, ticket, methods }: ConfirmProps) {
             </button>
           ))}
       </p>
+      <p class="links">
+        <button type="button" class="quiet" data-testid="not-you" onClick={leave}>
+          {T.notYou}
+        </button>
+      </p>
     </Narrow>
   );
 }
@@ -117,8 +161,8 @@ function Enroll({ settings, ticket }: PageProps & { ticket: string }) {
     location.assign(`sign-in${location.search}`);
   };
   return (
-    <Narrow settings={settings} title={T.enrolHeading}>
-      <p class="about">{T.enrolAbout}</p>
+    <Narrow settings={settings} title={T.enrollHeading}>
+      <p class="about">{T.enrollAbout}</p>
       {withPasskey ? (
         <AddPasskey ticket={ticket} done={done} />
       ) : (
@@ -132,7 +176,7 @@ function Enroll({ settings, ticket }: PageProps & { ticket: string }) {
             data-testid="enroll-other"
             onClick={() => setWithPasskey(!withPasskey)}
           >
-            {withPasskey ? T.enrolApp : T.usePasskey}
+            {withPasskey ? T.enrollApp : T.usePasskey}
           </button>
         </p>
       )}
@@ -160,6 +204,12 @@ const FIELDS: Record<Exclude<Method, "passkey">, Field> = {
     required: true,
     ...PLAIN,
   },
+};
+
+const WRONG: Record<Exclude<Method, "passkey">, string> = {
+  password: LABELS.wrongPassword,
+  totp: T.wrongCode,
+  recovery_code: T.wrongRecovery,
 };
 
 const ABOUT: Record<Method, string> = {

@@ -3,7 +3,7 @@ import { call } from "../api.ts";
 import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
 import { TEXTS } from "../texts.ts";
-import { EMAIL, type Field, Form, newPassword, PLAIN } from "../ui/form.tsx";
+import { EMAIL, type Field, Form, newPassword, PLAIN, wrongAt } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 import { useHash } from "../ui/show.tsx";
 
@@ -96,7 +96,13 @@ function Recover({ settings }: PageProps) {
         id="recover"
         label={T.choose}
         fields={[SETUP_TOKEN, EMAIL, newField(settings)]}
-        send={(json) => call("POST", "/auth/recover", { json })}
+        send={async (json) =>
+          wrongAt(
+            await call("POST", "/auth/recover", { json }),
+            "setupToken",
+            TEXTS.setup.wrongToken,
+          )
+        }
         done={() => setDone(true)}
         focus
       />
@@ -119,7 +125,7 @@ function Changed({ settings }: PageProps) {
 function ToSignIn() {
   return (
     <p class="links">
-      <a href="sign-in" data-testid="login-link">
+      <a href={`sign-in${location.search}`} data-testid="login-link">
         {T.toSignIn}
       </a>
     </p>

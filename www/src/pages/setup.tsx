@@ -3,12 +3,31 @@ import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
 import { TEXTS } from "../texts.ts";
 import { enterOrEnroll } from "../ticket.ts";
-import { EMAIL, type Field, Form, NAME, newPassword, PLAIN, type Values } from "../ui/form.tsx";
+import {
+  EMAIL,
+  type Field,
+  Form,
+  NAME,
+  newPassword,
+  PLAIN,
+  type Values,
+  wrongAt,
+} from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 
 const { setup: T, fields: LABELS } = TEXTS;
 
 function SetUp({ settings }: PageProps) {
+  if (settings.setupOpen === false) {
+    return (
+      <Narrow settings={settings} title={T.closed}>
+        <p class="about" data-testid="setup-closed">
+          {T.closedDetail}
+        </p>
+        <ToSignIn />
+      </Narrow>
+    );
+  }
   return (
     <Narrow settings={settings} title={T.heading}>
       <p class="about">{T.about}</p>
@@ -21,13 +40,19 @@ function SetUp({ settings }: PageProps) {
         leaves
         focus
       />
-      <p class="links">
-        {T.toSignIn}{" "}
-        <a href="sign-in" data-testid="login-link">
-          {TEXTS.signIn.submit}
-        </a>
-      </p>
+      <ToSignIn />
     </Narrow>
+  );
+}
+
+function ToSignIn() {
+  return (
+    <p class="links">
+      {T.toSignIn}{" "}
+      <a href={`sign-in${location.search}${location.hash}`} data-testid="login-link">
+        {TEXTS.signIn.submit}
+      </a>
+    </p>
   );
 }
 
@@ -37,9 +62,7 @@ async function send(json: Values): Promise<Answer<unknown>> {
   const { problem } = answer;
   const isClosed = answer.status === 404 || problem.code === "unauthorized";
   if (isClosed) return { ...answer, problem: { title: T.closed, detail: T.closedDetail } };
-  const isWrong = problem.code === "invalid_credentials";
-  const wrong = { ...problem, field: "setupToken", detail: T.wrongToken };
-  return isWrong ? { ...answer, problem: wrong } : answer;
+  return wrongAt(answer, "setupToken", T.wrongToken);
 }
 
 const fields = (settings: Settings): Field[] => [

@@ -20,7 +20,7 @@ function SignIn({ settings }: PageProps) {
       {settings.setupOpen && (
         <p class="notice">
           {T.noAccount}{" "}
-          <a href="setup" data-testid="setup-link">
+          <a href={`setup${query}${location.hash}`} data-testid="setup-link">
             {T.setUp}
           </a>
         </p>

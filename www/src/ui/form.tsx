@@ -156,6 +156,12 @@ function Control({ form, field, problem, concerned }: ControlProps) {
   );
 }
 
+/** Shows a wrong password or code at its field, in words that fit this form. */
+export function wrongAt<T>(answer: Answer<T>, field: string, detail: string): Answer<T> {
+  if (answer.ok || answer.problem.code !== "invalid_credentials") return answer;
+  return { ...answer, problem: { ...answer.problem, field, detail } };
+}
+
 /** A password, with a button that shows it. */
 function Password({ id, attributes }: { id: string; attributes: object }) {
   const [isShown, setShown] = useState(false);
