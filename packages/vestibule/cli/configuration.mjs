@@ -19,6 +19,8 @@ import { Failure } from "./failure.mjs";
  * @property {boolean} bypassed whether the platform serves static assets without calling the Worker
  * @property {{ file: string, env?: string, devVars: string[] }} [source] the file, its environment, and the names of
  *   the variables whose values come from `.dev.vars`
+ * @property {{ compatibilityDate?: string, compatibilityFlags: string[], assets?: string }} [runtime] `assets` is the
+ *   folder of static assets
  */
 
 /**
@@ -57,7 +59,7 @@ export async function readConfiguration({
   if (!result) throw new Failure(`cannot read the configuration (exit code ${code})`);
   if (result.error) throw new Failure(result.error);
   const source = { file: resolve(config), env, devVars: Object.keys(result.devVars) };
-  return { ...separateSecrets(result, dev, overrides), source };
+  return { ...separateSecrets(result, dev, overrides), source, runtime: result.runtime };
 }
 
 /** Returns the configuration file in a folder: the first that wrangler looks for. */
@@ -107,7 +109,7 @@ function secretsOf(webhooks) {
  * @param {Configuration} configuration
  * @param {(program: string, input: string) => Promise<{ code: number, output: string }>} runTool
  */
-export async function checkConfiguration({ source, ...configuration }, runTool) {
+export async function checkConfiguration({ source, runtime: _, ...configuration }, runTool) {
   const { code, output } = await runTool("check-config", JSON.stringify(configuration));
   for (const line of output.split("\n").filter(Boolean)) {
     if (code === 0 && !line.startsWith("warning: ")) console.log(line);

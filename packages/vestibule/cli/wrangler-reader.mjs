@@ -65,6 +65,11 @@ function read(config, rawConfig) {
     misplaced: Object.keys(rawConfig).filter((name) => /^[A-Z]/.test(name)),
     // The platform then serves files without calling the Worker, so Vestibule does not protect them.
     bypassed: Boolean(config.assets) && config.assets.run_worker_first !== true,
+    runtime: {
+      compatibilityDate: config.compatibility_date,
+      compatibilityFlags: config.compatibility_flags,
+      assets: config.assets?.directory,
+    },
   };
 }
 
