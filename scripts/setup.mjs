@@ -9,6 +9,7 @@ import { setUpDevVars } from "./setup/dev-vars.mjs";
 import { setUpNpm } from "./setup/npm.mjs";
 import { setUpRust } from "./setup/rust.mjs";
 import { setUpSchemathesis } from "./setup/schemathesis.mjs";
+import { setUpSite } from "./setup/site.mjs";
 import { setUpTools } from "./setup/tools.mjs";
 
 const STEPS = {
@@ -18,6 +19,7 @@ const STEPS = {
   chromium: setUpChromium,
   schemathesis: setUpSchemathesis,
   "dev-vars": setUpDevVars,
+  site: setUpSite,
 };
 
 /** Runs these steps in this order. */

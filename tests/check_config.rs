@@ -7,10 +7,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn check(agent_tokens: &str) -> Output {
-    let input = json!({
+    run(&json!({
         "vars": {
             "PUBLIC_ORIGINS": "https://app.example, https://www.example",
             "UPSTREAM": "https://origin.example",
@@ -18,7 +18,10 @@ fn check(agent_tokens: &str) -> Output {
         },
         "bindings": ["ACCOUNTS", "LIMITER", "SESSIONS", "TOKENS"],
         "secrets": { "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA", "AGENT_TOKENS": agent_tokens },
-    });
+    }))
+}
+
+fn run(input: &Value) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tools"))
         .arg("check-config")
         .stdin(Stdio::piped())
@@ -45,4 +48,21 @@ fn fails_if_an_agent_token_is_invalid() {
         !message.contains("tooshort") && !message.contains("a7a7") && message.lines().count() == 1,
         "{message}"
     );
+}
+
+#[test]
+fn unknown_secrets_are_no_mistake() {
+    let passed = run(&json!({
+        "vars": {
+            "PUBLIC_ORIGINS": "https://app.example",
+            "UPSTREAM": "https://origin.example",
+            "SESSION": { "login": "accounts" },
+            "MAILER": "https://mailer.example",
+            "WEBHOOKS": [{ "name": "stripe", "scheme": "stripe", "path": "/webhooks/stripe" }],
+            "ROUTES": [{ "path": "/signup", "access": "public", "bot_check": "signup" }],
+        },
+        "bindings": ["ACCOUNTS", "LEDGER", "LIMITER", "SESSIONS", "TOKENS"],
+        "secrets": null,
+    }));
+    assert!(passed.status.success(), "{passed:?}");
 }

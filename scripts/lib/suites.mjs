@@ -91,6 +91,13 @@ export const SUITES = [
     count: countExit,
   },
   {
+    name: "docs",
+    about: "the documentation site, and the code in the documentation",
+    command: nodeTests("site/test/*.test.mjs"),
+    setUp: ["npm", "rust", "site"],
+    count: countNode,
+  },
+  {
     name: "scripts",
     about: "tests of the scripts, of the app's idempotent fetch and of the sample agent",
     command: nodeTests("scripts/test/*.test.mjs"),

@@ -11,7 +11,7 @@ import { inProject, npmProgram, pathWithoutNpmPrograms, toolEnvironment } from "
 export async function setUpNpm() {
   if (!packagesAreCurrent()) {
     say("installing the npm packages");
-    await install();
+    await installPackages();
   }
   writeStamp();
   if (!(await hasNode())) await installNode();
@@ -30,13 +30,15 @@ export function packagesAreCurrent(at = inProject) {
   return statSync(lock).mtimeMs <= record.mtimeMs + 5_000;
 }
 
-async function install() {
+/** Installs the packages of the lock file in a folder. */
+export async function installPackages(cwd = inProject()) {
   const npm = npmEnvironment();
   let output = "";
   const onOutput = (text) => {
     output += text;
   };
   const { code, error } = await launch("npm", ["ci", "--loglevel=error"], {
+    cwd,
     env: npm,
     onOutput,
     silent: true,
@@ -47,7 +49,8 @@ async function install() {
     throw new Failure(`${output}\nnpm ci failed (exit code ${code})`);
 
   say("the package registry lacks packages for other platforms: installing without them");
-  await run("npm", ["install", "--no-save", "--loglevel=error"], { env: npm, what: "npm install" });
+  const args = ["install", "--no-save", "--loglevel=error"];
+  await run("npm", args, { cwd, env: npm, what: "npm install" });
 }
 
 /**
@@ -81,10 +84,11 @@ async function installNode() {
   if (!(await hasNode())) throw new Failure("node_modules/.bin/node is not a Node 22");
 }
 
-function writeStamp() {
-  const hash = hashOf(inProject("package-lock.json"));
-  const stamped = existsSync(inProject(STAMP)) && readFileSync(inProject(STAMP), "utf8");
-  if (stamped !== hash) writeFileSync(inProject(STAMP), hash);
+/** Records that the installed packages are those of the lock file. */
+export function writeStamp(at = inProject) {
+  const hash = hashOf(at("package-lock.json"));
+  const stamped = existsSync(at(STAMP)) && readFileSync(at(STAMP), "utf8");
+  if (stamped !== hash) writeFileSync(at(STAMP), hash);
 }
 
 /** The environment for npm, which must not run on the Node that it replaces. */

@@ -36,6 +36,7 @@ fn placeholders(vars: &Map<String, Value>) -> Map<String, Value> {
     put("AUTH_SECRET".to_owned(), "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
     put("UPSTREAM_SECRET".to_owned(), "hex:202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f");
     put("TURNSTILE_SECRET".to_owned(), "0xStandsInForTheSecretOfAWidget");
+    put("MAILER_SECRET".to_owned(), "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=");
     for webhook in vars.get("WEBHOOKS").and_then(Value::as_array).into_iter().flatten() {
         if let Some(name) = webhook_secret(webhook) {
             // The one form that every scheme accepts.
