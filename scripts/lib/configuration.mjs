@@ -8,6 +8,7 @@ export {
   checkOptions,
   configurationOptions,
   keepsAccounts,
+  missingPagesWarning,
   publicOrigins,
   readOptions,
   separateSecrets,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -8,6 +8,7 @@ import {
   checkOptions,
   configurationOptions,
   keepsAccounts,
+  missingPagesWarning,
   readConfiguration,
   separateSecrets,
   unlistedOriginWarning,
@@ -27,20 +28,41 @@ test("secrets are unknown without --dev", () => {
 });
 
 test("--dev adds the variables of .dev.vars and separates the secrets", () => {
-  const devVars = { ENVIRONMENT: "development", AUTH_SECRET: "a", AGENT_TOKENS: "b", HUB_KEY: "c" };
+  const named = { AUTH_SECRET: "a", AGENT_TOKENS: "b", EXPORT_KEY: "e", MAILER_SECRET: "m" };
+  const devVars = { ENVIRONMENT: "development", ...named, HUB_KEY: "c" };
   const { vars, bindings, secrets } = separateSecrets(read(devVars), true, {
     UPSTREAM: "http://x",
   });
   assert.deepEqual(Object.keys(vars).sort(), ["ENVIRONMENT", "UPSTREAM", "WEBHOOKS"]);
   assert.equal(vars.ENVIRONMENT, "development");
   assert.deepEqual(bindings, ["ASSETS"]);
-  assert.deepEqual(secrets, { AUTH_SECRET: "a", AGENT_TOKENS: "b", HUB_KEY: "c" });
+  assert.deepEqual(secrets, { ...named, HUB_KEY: "c" });
 });
 
 test("finds the secrets of webhooks that are written as a JSON string", () => {
   const devVars = { WEBHOOKS: '[{"secret":"OTHER"}]', OTHER: "d" };
   assert.deepEqual(separateSecrets(read(devVars), true, {}).secrets, { OTHER: "d" });
   assert.deepEqual(separateSecrets(read({ WEBHOOKS: "no JSON" }), true, {}).secrets, {});
+});
+
+test("warns of a folder of assets without the pages for signing in", () => {
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+  const warningFor = (vars, assets = folder) => missingPagesWarning(vars, assets);
+  const accounts = { SESSION: { login: "accounts" } };
+  assert.match(warningFor(accounts), /copy the folder _vestibule into it/);
+  assert.match(warningFor({ SESSION: '{"login":"accounts"}' }), /copy the folder/);
+  for (const vars of [{}, { SESSION: { login: "upstream" } }, { SESSION: "no JSON" }]) {
+    assert.equal(warningFor(vars), undefined);
+  }
+  const ownPage = { SESSION: { login: "accounts", login_path: "/login" } };
+  assert.equal(warningFor(ownPage), undefined);
+  assert.match(warningFor({ ...ownPage, PAGES: {} }), /copy the folder/);
+  assert.equal(missingPagesWarning(accounts, undefined), undefined, "without static assets");
+  assert.equal(warningFor(accounts, join(folder, "not-built")), undefined);
+  mkdirSync(join(folder, "_vestibule"));
+  writeFileSync(join(folder, "_vestibule/sign-in.page"), "");
+  assert.equal(warningFor(accounts), undefined);
+  rmSync(folder, { recursive: true });
 });
 
 for (const [args, want] of [

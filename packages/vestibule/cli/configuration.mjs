@@ -90,7 +90,8 @@ export function separateSecrets(
 
 /** Returns true for the names of secrets: those with a known suffix, and those that a webhook names. */
 function isSecret(name, webhooks) {
-  return /_(SECRET|SECRET_PREVIOUS|TOKENS?)$/.test(name) || secretsOf(webhooks).includes(name);
+  const isKnown = name === "EXPORT_KEY" || /_(SECRET|SECRET_PREVIOUS|TOKENS?)$/.test(name);
+  return isKnown || secretsOf(webhooks).includes(name);
 }
 
 function secretsOf(webhooks) {
@@ -109,13 +110,26 @@ function secretsOf(webhooks) {
  * @param {Configuration} configuration
  * @param {(program: string, input: string) => Promise<{ code: number, output: string }>} runTool
  */
-export async function checkConfiguration({ source, runtime: _, ...configuration }, runTool) {
+export async function checkConfiguration({ source, runtime, ...configuration }, runTool) {
+  const assets = source && runtime?.assets && resolve(dirname(source.file), runtime.assets);
+  const warning = missingPagesWarning(configuration.vars, assets);
+  if (warning) console.error(`warning: ${warning}`);
   const { code, output } = await runTool("check-config", JSON.stringify(configuration));
   for (const line of output.split("\n").filter(Boolean)) {
     if (code === 0 && !line.startsWith("warning: ")) console.log(line);
     else console.error(source ? await withPosition(line, source) : line);
   }
   if (code !== 0) throw new Failure("the configuration check failed", code);
+}
+
+/** Returns a warning if the pages of Vestibule are on, and the folder of the static assets does not have them. */
+export function missingPagesWarning(vars, assets) {
+  const session = tableOf(vars.SESSION);
+  const hasPages = session?.login === "accounts" && (!session.login_path || vars.PAGES);
+  // A build may make the whole folder.
+  if (!hasPages || !assets || !existsSync(assets)) return undefined;
+  if (existsSync(join(assets, "_vestibule", "sign-in.page"))) return undefined;
+  return `${assets} lacks the pages for signing in, so users cannot sign in: copy the folder _vestibule into it (docs/plain-files.md)`;
 }
 
 /** Adds the file and the line to a mistake such as `ROUTES[3].access: expected …`, and quotes the line. */
@@ -167,11 +181,15 @@ export function unlistedOriginWarning(site, vars) {
 
 /** Returns true if Vestibule keeps the accounts. In `.dev.vars`, a table is a JSON string. */
 export function keepsAccounts({ SESSION }) {
+  return tableOf(SESSION)?.login === "accounts";
+}
+
+/** Returns a variable that is a table, or the JSON of one. */
+function tableOf(value) {
   try {
-    const table = typeof SESSION === "string" ? JSON.parse(SESSION) : SESSION;
-    return table?.login === "accounts";
+    return typeof value === "string" ? JSON.parse(value) : value;
   } catch {
-    return false; // Invalid JSON: the checker reports it.
+    return undefined; // Invalid JSON: the checker reports it.
   }
 }
 
