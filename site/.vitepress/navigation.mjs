@@ -10,6 +10,7 @@ export const SECTIONS = [
     text: "Start",
     items: [
       page("Overview and quick start", "README.md"),
+      page("Plain files", "docs/plain-files.md"),
       page("Troubleshooting", "docs/troubleshooting.md"),
       page("Moving from others", "docs/coming-from.md"),
     ],
