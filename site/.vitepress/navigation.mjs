@@ -12,7 +12,19 @@ export const SECTIONS = [
       page("Overview and quick start", "README.md"),
       page("Plain files", "docs/plain-files.md"),
       page("Troubleshooting", "docs/troubleshooting.md"),
-      page("Moving from others", "docs/coming-from.md"),
+    ],
+  },
+  {
+    text: "Move from others",
+    collapsed: true,
+    items: [
+      page("Steps, and the way back", "docs/moving/README.md"),
+      page("A cookie middleware", "docs/moving/next-middleware.md"),
+      page("oauth2-proxy", "docs/moving/oauth2-proxy.md"),
+      page("Clerk", "docs/moving/clerk.md"),
+      page("Auth.js", "docs/moving/authjs.md"),
+      page("better-auth", "docs/moving/better-auth.md"),
+      page("Your own auth layer", "docs/coming-from.md"),
     ],
   },
   {
