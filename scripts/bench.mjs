@@ -7,19 +7,13 @@
 import { join } from "node:path";
 import { bind, build, changedSince, compiledModule, optimise } from "./lib/artefacts.mjs";
 import { main, run, say } from "./lib/process.mjs";
-import {
-  inProject,
-  lastChange,
-  npmProgram,
-  pathWithoutNpmPrograms,
-  toolEnvironment,
-} from "./lib/project.mjs";
-import { packagesAreCurrent } from "./setup/npm.mjs";
+import { inProject, lastChange, npmProgram } from "./lib/project.mjs";
+import { installPackages, packagesAreCurrent } from "./setup/npm.mjs";
 import { setUp } from "./setup.mjs";
 
 await main(async () => {
   await setUp("npm", "rust", "tools");
-  await installPackages();
+  await installOwnPackages();
   if (
     changedSince(
       lastChange(["build/index.js", "build/index_bg.wasm"].map((name) => inProject(name))),
@@ -35,14 +29,10 @@ await main(async () => {
   });
 });
 
-async function installPackages() {
+async function installOwnPackages() {
   if (packagesAreCurrent((...parts) => inProject("bench", ...parts))) return;
   say("installing the packages for the comparison");
-  await run("npm", ["ci", "--loglevel=error"], {
-    cwd: inProject("bench"),
-    env: { ...toolEnvironment(), PATH: pathWithoutNpmPrograms() },
-    what: "npm ci",
-  });
+  await installPackages(inProject("bench"));
 }
 
 /** Builds a crate of the benchmark: the exported token verification, or a Worker for comparison. */
