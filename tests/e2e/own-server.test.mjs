@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,6 +18,7 @@ import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
 
 const HOST = "app.example.com";
 const SETUP_TOKEN = "sT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
+const WEBHOOK_SHOP_SECRET = "w5Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 const ACCOUNT = { email: "root@example.com", password: "correct horse battery" };
 const folder = mkdtempSync(join(tmpdir(), "vestibule-server-"));
 const at = (name) => join(folder, name);
@@ -32,6 +34,7 @@ before(async () => {
     PUBLIC_ORIGINS: [`https://${HOST}`],
     UPSTREAM: upstream.origin,
     MAINTENANCE: [{ path: "/tasks/tick" }],
+    WEBHOOKS: [{ name: "shop", scheme: "github", path: "/hooks/shop", delivery: "inbox" }],
     LOG_SAMPLE: 1,
   });
   writeServer(configuration, at("server"));
@@ -56,7 +59,7 @@ async function start() {
     ],
     {
       cwd: at("server"),
-      env: { AUTH_SECRET, UPSTREAM_SECRET, SETUP_TOKEN },
+      env: { AUTH_SECRET, UPSTREAM_SECRET, SETUP_TOKEN, WEBHOOK_SHOP_SECRET },
       stdio: ["ignore", "pipe", "pipe", "pipe"],
     },
   );
@@ -161,6 +164,33 @@ test("accounts, sessions and the audit trail survive a kill -9", async () => {
   const verified = await send(`/api/audit/verify?day=${day}`, { headers: { Cookie: cookie } });
   assert.equal(verified.json().ok, true, verified.text);
   assert.ok(verified.json().rows > 0);
+});
+
+test("an event in an inbox survives a kill -9, and its alarm delivers it without a request", async () => {
+  upstream.answers["/hooks/shop"] = { status: 503 };
+  const body = '{"order":7}';
+  const signature = createHmac("sha256", WEBHOOK_SHOP_SECRET).update(body).digest("hex");
+  const first = upstream.nextRequest();
+  const accepted = await send("/hooks/shop", {
+    method: "POST",
+    headers: {
+      "Content-Type": "application/json",
+      "X-GitHub-Event": "push",
+      "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+      "X-Hub-Signature-256": `sha256=${signature}`,
+    },
+    body,
+  });
+  assert.equal(accepted.status, 202, accepted.text);
+  const { headers } = await first;
+  await server.end("SIGKILL");
+  delete upstream.answers["/hooks/shop"];
+  const second = upstream.nextRequest();
+  server = await start();
+  const delivered = await second;
+  assert.equal(delivered.url, "/hooks/shop");
+  assert.equal(delivered.headers["idempotency-key"], headers["idempotency-key"]);
+  assert.equal((await delivered.body).toString(), body);
 });
 
 test("the socket of the timer runs the maintenance, and nothing else does", async () => {
