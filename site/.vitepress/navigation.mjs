@@ -62,8 +62,9 @@ export const SECTIONS = [
     text: "Operate",
     items: [
       page("Operations", "docs/operations.md"),
-      page("Runbooks", "docs/runbooks.md"),
       page("On your own servers", "deploy/README.md"),
+      page("Failures", "docs/failures.md"),
+      page("Scale and cost", "docs/scale.md"),
       page("Benchmark", "bench/README.md"),
       page("Changelog", "CHANGELOG.md"),
     ],
@@ -80,7 +81,11 @@ export const SECTIONS = [
   },
   {
     text: "Security",
-    items: [page("Security policy", "SECURITY.md"), page("Attacks", "docs/attacks.md")],
+    items: [
+      page("Security policy", "SECURITY.md"),
+      page("Threat model", "docs/threat-model.md"),
+      page("Attacks", "docs/attacks.md"),
+    ],
   },
   {
     text: "Examples",
