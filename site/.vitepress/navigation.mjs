@@ -62,6 +62,7 @@ export const SECTIONS = [
     text: "Operate",
     items: [
       page("Operations", "docs/operations.md"),
+      page("Runbooks", "docs/runbooks.md"),
       page("On your own servers", "deploy/README.md"),
       page("Failures", "docs/failures.md"),
       page("Scale and cost", "docs/scale.md"),
