@@ -16,7 +16,7 @@ use crate::{
     routing::rule::Rule,
     sessions::{
         cache::SessionCache,
-        cookies::{self, Browser, Live, SessionCookies},
+        cookies::{self, Browser, Live, SessionCookies, SessionTimes},
         device,
         loop_breaker::RedirectCount,
         registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, UserStatus},
@@ -100,7 +100,8 @@ pub async fn open_by_copy<E: Effects>(
 ) -> Result<Opening, Fault> {
     let session_id = effects.new_id("ses_");
     let mut is_new_device = false;
-    let expires_at = cx.sessions.policy.lifetime.expiry(meta.now, meta.now);
+    let times = SessionTimes::of_sign_in(meta.now);
+    let expires_at = times.expiry(&cx.sessions.policy);
     if let Check::Registry { .. } = cx.sessions.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();
         let ClientPlace { city, country } = effects.client_place();
@@ -124,8 +125,8 @@ pub async fn open_by_copy<E: Effects>(
     }
     let Settings { policy, keys, .. } = cx.sessions;
     let ids = SessionIds { user: &user.user_id, session: &session_id };
-    let token = cookies::mint(policy, keys, ids, meta.now).ok_or(Fault::Internal)?;
-    let mut cookies = browser.cookies.begin(policy, browser.context, &token, meta.now);
+    let token = cookies::mint(policy, keys, ids, times).ok_or(Fault::Internal)?;
+    let mut cookies = browser.cookies.begin(policy, browser.context, &token, times);
     // The user has signed in, so the redirects that led here were not a loop.
     let cookie_header = request.headers.value("cookie").unwrap_or_default();
     let hops = RedirectCount::restart(cookie_header, &cx.site.hops_cookie, meta.now);

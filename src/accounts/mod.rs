@@ -15,6 +15,7 @@
 //! | `passwords/` | changing passwords, reset links |
 //! | `mailer.rs` | mail to users, by a service of the operator |
 //! | `login.rs` | opens, extends and ends sessions |
+//! | `rotation.rs` | a new session for a user who has authenticated again |
 //! | `profile.rs` | a user's name and e-mail address for upstream |
 //! | `provision.rs` | the tokens of `AGENT_TOKENS` |
 //! | `pages.rs` | the pages of Vestibule: their paths, their headers |
@@ -51,6 +52,7 @@ pub mod transfer;
 
 mod invites;
 mod listing;
+mod rotation;
 mod search;
 mod tokens;
 mod users;

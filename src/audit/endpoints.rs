@@ -10,7 +10,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    audit::{self, Audit, Broken, Command, Query, Reply, SHARDS, settings::Settings},
+    audit::{
+        self, Audit, Broken, ChainPosition, Command, Query, Reply, RowPosition, SHARDS, Verification,
+        settings::Settings,
+    },
     base::{
         sorting::sorted_by,
         time::{Timestamp, whole_seconds},
@@ -26,7 +29,7 @@ use crate::{
 type Call<'a> = call::Call<'a, &'a Settings>;
 
 /// A row and its position in the list.
-struct FoundRow {
+struct ListedRow {
     position: Position,
     text: String,
 }
@@ -54,7 +57,7 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
         .map(|text| Position::from_cursor(&text).ok_or(invalid_cursor()))
         .transpose()?;
     let from = cursor.unwrap_or(Position::before(end.0));
-    let mut found: Vec<FoundRow> = Vec::new();
+    let mut found: Vec<ListedRow> = Vec::new();
     let mut next: Option<Position> = None;
     let mut day = from.first_day();
     let earliest_day = since.0.div_euclid(DAY);
@@ -93,7 +96,7 @@ async fn rows_of_day<E: Effects>(
     since: Timestamp,
     from: Position,
     remaining: i64,
-) -> Result<Vec<FoundRow>, EarlyResponse> {
+) -> Result<Vec<ListedRow>, EarlyResponse> {
     let mut found = Vec::new();
     let day_name = audit::day_of(Timestamp(day.saturating_mul(DAY)));
     for shard in 0..SHARDS {
@@ -106,7 +109,7 @@ async fn rows_of_day<E: Effects>(
         };
         let query = Query {
             since,
-            before: (Timestamp(from.at), seq),
+            before: RowPosition { at: Timestamp(from.at), seq },
             principal: call.request.parameter("principal"),
             operation: call.request.parameter("operation"),
             limit: remaining,
@@ -115,8 +118,10 @@ async fn rows_of_day<E: Effects>(
         let Reply::Rows(rows) = effects.call_object::<Audit>(&object, &Command::Find(query)).await? else {
             return Err(Fault::Internal.into());
         };
-        let position = |at: Timestamp, seq| Position { at: at.0, shard, seq };
-        found.extend(rows.into_iter().map(|(at, seq, text)| FoundRow { position: position(at, seq), text }));
+        let position = |RowPosition { at, seq }| Position { at: at.0, shard, seq };
+        found.extend(
+            rows.into_iter().map(|row| ListedRow { position: position(row.position), text: row.row }),
+        );
     }
     Ok(found)
 }
@@ -145,7 +150,7 @@ pub(crate) async fn verify<E: Effects>(
     }
     let ok = chains.iter().all(|chain| chain.broken.is_none());
     let rows = chains.iter().map(|chain| chain.rows).sum();
-    Ok(json(200, &Verification { ok, rows, chains }).into())
+    Ok(json(200, &DayReport { ok, rows, chains }).into())
 }
 
 /// Verifies the rows of one object, [`ROWS_AT_ONCE`] in each call.
@@ -156,24 +161,33 @@ async fn verify_chain<E: Effects>(
     shard: u8,
 ) -> Result<ChainReport, EarlyResponse> {
     let name = audit::object_of(day_name, shard);
-    let mut after = (0, String::new());
+    let mut after = ChainPosition::default();
     loop {
         let keys = call.cx.keys.clone();
-        let command = Command::Verify { name: name.clone(), keys, after: after.clone(), limit: ROWS_AT_ONCE };
-        let report = |rows, head, broken| ChainReport { day: day_name.to_owned(), shard, rows, head, broken };
+        let command = Command::Verify(Verification {
+            name: name.clone(),
+            keys,
+            after: after.clone(),
+            limit: ROWS_AT_ONCE,
+        });
+        let report = |last: ChainPosition, broken| ChainReport {
+            day: day_name.to_owned(),
+            shard,
+            rows: last.seq,
+            head: last.hash,
+            broken,
+        };
         match effects.call_object::<Audit>(&name, &command).await? {
-            Reply::Holds { seq, head, is_end: true } => return Ok(report(seq, head, None)),
-            Reply::Holds { seq, head, is_end: false } => after = (seq, head),
-            Reply::Broken { seq, why } => {
-                return Ok(report(after.0, after.1, Some(BrokenLink { seq, why })));
-            }
+            Reply::Holds { head, is_end: true } => return Ok(report(head, None)),
+            Reply::Holds { head, is_end: false } => after = head,
+            Reply::Broken { seq, why } => return Ok(report(after, Some(BrokenLink { seq, why }))),
             _ => return Err(Fault::Internal.into()),
         }
     }
 }
 
 /// Returns a row as JSON: its id and time, then the members that were written.
-fn to_json(found: &FoundRow) -> Option<Map<String, Value>> {
+fn to_json(found: &ListedRow) -> Option<Map<String, Value>> {
     let Value::Object(row) = serde_json::from_str(&found.text).ok()? else { return None };
     let Position { at, shard, seq } = found.position;
     let day = audit::day_of(Timestamp(at));
@@ -236,7 +250,7 @@ struct RowsPage {
 }
 
 #[derive(Serialize)]
-struct Verification {
+struct DayReport {
     ok: bool,
     rows: i64,
     chains: Vec<ChainReport>,

@@ -50,16 +50,29 @@ pub enum Command {
     /// Finds rows, the latest first.
     Find(Query),
     /// Verifies that rows are as they were written.
-    Verify {
-        /// The object's name.
-        name: String,
-        /// Keys with which the rows may have been chained, in hex.
-        keys: Vec<Opaque>,
-        /// The number and the hash of the last verified row; `(0, "")` to begin with the first row.
-        after: (i64, String),
-        /// The maximum number of rows to verify.
-        limit: i64,
-    },
+    Verify(Verification),
+}
+
+/// A request to verify rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Verification {
+    /// The object's name.
+    pub name: String,
+    /// Keys with which the rows may have been chained, in hex.
+    pub keys: Vec<Opaque>,
+    /// The last row that was verified.
+    pub after: ChainPosition,
+    /// The maximum number of rows to verify.
+    pub limit: i64,
+}
+
+/// A row at which a chain was verified. The default is the position before the first row.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainPosition {
+    /// The row's number. Rows are numbered from 1.
+    pub seq: i64,
+    /// The row's hash; empty before the first row.
+    pub hash: String,
 }
 
 /// A row to append.
@@ -86,8 +99,8 @@ pub struct Entry {
 pub struct Query {
     /// Only rows at or after this time.
     pub since: Timestamp,
-    /// Only rows before this time, or at this time with a smaller number.
-    pub before: (Timestamp, i64),
+    /// Only rows before this one.
+    pub before: RowPosition,
     /// Only rows of the principal with this id.
     pub principal: Option<String>,
     /// Only rows of the operation with this name.
@@ -96,19 +109,35 @@ pub struct Query {
     pub limit: i64,
 }
 
+/// The place of a row in the order of time. Rows of the same second follow their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowPosition {
+    /// The row's time.
+    pub at: Timestamp,
+    /// The row's number.
+    pub seq: i64,
+}
+
+/// A row that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundRow {
+    /// Its place.
+    pub position: RowPosition,
+    /// The whole row, as JSON.
+    pub row: String,
+}
+
 /// A reply of the object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The row was appended, with this number.
     Appended(i64),
-    /// The rows that were found: time, number, and the whole row as JSON.
-    Rows(Vec<(Timestamp, i64, String)>),
+    /// The rows that were found.
+    Rows(Vec<FoundRow>),
     /// The verified rows are as they were written.
     Holds {
-        /// The number of the last verified row.
-        seq: i64,
-        /// The hash of the last verified row.
-        head: String,
+        /// The last verified row.
+        head: ChainPosition,
         /// Whether there are no more rows.
         is_end: bool,
     },
@@ -166,7 +195,7 @@ impl Object for Audit {
         match command {
             Command::Append(entry) => append(store, &entry),
             Command::Find(query) => find(store, &query),
-            Command::Verify { name, keys, after, limit } => verify(store, &name, &keys, after, limit),
+            Command::Verify(request) => verify(store, request),
         }
     }
 
@@ -193,7 +222,7 @@ impl Object for Audit {
     }
 
     fn is_read_only(command: &Command) -> bool {
-        matches!(command, Command::Find(_) | Command::Verify { .. })
+        matches!(command, Command::Find(_) | Command::Verify(_))
     }
 }
 
@@ -243,7 +272,7 @@ fn append(store: &impl Store, entry: &Entry) -> Result<Reply, StoreError> {
 }
 
 fn find(store: &impl Store, query: &Query) -> Result<Reply, StoreError> {
-    let (at, seq) = query.before;
+    let RowPosition { at, seq } = query.before;
     let rows = store.run(
         "SELECT at, seq, row FROM rows
          WHERE at >= ?1 AND (at < ?2 OR (at = ?2 AND seq < ?3))
@@ -258,18 +287,15 @@ fn find(store: &impl Store, query: &Query) -> Result<Reply, StoreError> {
             query.limit.into(),
         ],
     )?;
-    let read = |row: &SqlRow| Ok((Timestamp(row.integer(0)?), row.integer(1)?, row.text(2)?));
+    let read = |row: &SqlRow| {
+        let position = RowPosition { at: Timestamp(row.integer(0)?), seq: row.integer(1)? };
+        Ok(FoundRow { position, row: row.text(2)? })
+    };
     rows.iter().map(read).collect::<Result<_, _>>().map(Reply::Rows)
 }
 
-fn verify(
-    store: &impl Store,
-    name: &str,
-    keys: &[Opaque],
-    after: (i64, String),
-    limit: i64,
-) -> Result<Reply, StoreError> {
-    let (mut seq, mut head) = after;
+fn verify(store: &impl Store, request: Verification) -> Result<Reply, StoreError> {
+    let Verification { name, keys, after: ChainPosition { mut seq, hash: mut head }, limit } = request;
     let rows = store.run(
         "SELECT seq, at, principal, operation, row, hash FROM rows WHERE seq > ? ORDER BY seq LIMIT ?",
         &[seq.into(), limit.into()],
@@ -282,7 +308,7 @@ fn verify(
         seq = expected;
         let (principal, operation, text) = (row.optional_text(2)?, row.text(3)?, row.text(4)?);
         let chained = ChainedRow {
-            name,
+            name: &name,
             seq,
             at: Timestamp(row.integer(1)?),
             principal: principal.as_deref(),
@@ -301,7 +327,7 @@ fn verify(
     if is_end && (stored.count != seq || stored.head != head) {
         return Ok(Reply::Broken { seq: seq.saturating_add(1), why: Broken::CutOff });
     }
-    Ok(Reply::Holds { seq, head, is_end })
+    Ok(Reply::Holds { head: ChainPosition { seq, hash: head }, is_end })
 }
 
 /// What an object stores about its chain.

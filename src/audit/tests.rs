@@ -36,12 +36,11 @@ fn store_with(rows: i64) -> Sqlite {
 /// Verifies all rows, three in each command, with another key and the given one.
 fn verify(store: &Sqlite, name: &str, hex_byte: &str) -> Reply {
     let keys = vec![key("22"), key(hex_byte)];
-    let (mut after, name) = ((0, String::new()), name.to_owned());
+    let (mut after, name) = (ChainPosition::default(), name.to_owned());
     loop {
-        let command =
-            Command::Verify { name: name.clone(), keys: keys.clone(), after: after.clone(), limit: 3 };
-        match store.handle::<Audit>(&command, Timestamp(NOW)).expect("a reply") {
-            Reply::Holds { seq, head, is_end: false } => after = (seq, head),
+        let request = Verification { name: name.clone(), keys: keys.clone(), after: after.clone(), limit: 3 };
+        match store.handle::<Audit>(&Command::Verify(request), Timestamp(NOW)).expect("a reply") {
+            Reply::Holds { head, is_end: false } => after = head,
             other => return other,
         }
     }
@@ -79,7 +78,7 @@ fn detects_tampered_rows() {
         }
         let found = match verify(&store, NAME, "11") {
             Reply::Broken { seq, why } => Some((seq, why)),
-            Reply::Holds { seq: 8, is_end: true, .. } => None,
+            Reply::Holds { head: ChainPosition { seq: 8, .. }, is_end: true } => None,
             other => panic!("{other:?}"),
         };
         assert_eq!(found, want, "{statement}");
@@ -87,7 +86,7 @@ fn detects_tampered_rows() {
     let broken = Reply::Broken { seq: 1, why: Broken::Altered };
     assert_eq!(verify(&store_with(8), "2023-11-15.0", "11"), broken, "the name of another day");
     assert_eq!(verify(&store_with(8), NAME, "33"), broken, "an unknown key");
-    let empty = Reply::Holds { seq: 0, head: String::new(), is_end: true };
+    let empty = Reply::Holds { head: ChainPosition::default(), is_end: true };
     assert_eq!(verify(&store_with(0), NAME, "11"), empty);
 }
 
@@ -97,13 +96,13 @@ fn filters_and_pages_rows() {
     let find = |since, before, principal: Option<&str>, operation: Option<&str>, limit| {
         let query = Query {
             since: Timestamp(since),
-            before: (Timestamp(before), 0),
+            before: RowPosition { at: Timestamp(before), seq: 0 },
             principal: principal.map(str::to_owned),
             operation: operation.map(str::to_owned),
             limit,
         };
         match store.handle::<Audit>(&Command::Find(query), Timestamp(NOW)).expect("a reply") {
-            Reply::Rows(rows) => rows.into_iter().map(|(_, seq, _)| seq).collect::<Vec<_>>(),
+            Reply::Rows(rows) => rows.into_iter().map(|found| found.position.seq).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         }
     };

@@ -2,7 +2,8 @@
 //!
 //! A request gets a row only under a rule with `audit`. Built-in routes that change state have it.
 //!
-//! 1. A request to a built-in route gets a row if it succeeded.
+//! 1. A request to a built-in route gets a row if it succeeded and concerned somebody: the principal, the user whom it
+//!    authenticated or signed out, or what its detail names.
 //! 2. A request to upstream gets a row if it was allowed, or if it was rejected and its principal is known. Other
 //!    rejections are only logged: otherwise anyone could fill the trail.
 //! 3. Under `audit = "required"`, a row is also written before the request runs. If that fails, the request does not
@@ -44,7 +45,7 @@ pub struct AuditRecord<'a> {
     /// Principal, if known.
     pub principal: Option<&'a Principal>,
     /// Id of the user whom this request authenticated or signed out.
-    pub proved: Option<&'a str>,
+    pub user: Option<&'a str>,
     /// Client address from the platform (`CF-Connecting-IP`).
     pub address: Option<&'a str>,
     /// Id of the user who approved the request.
@@ -95,8 +96,10 @@ pub fn end<E: Effects>(
     let is_recorded = match record.rule.destination {
         _ if record.rule.audit == Audit::Off => false,
         Destination::Pages | Destination::WrongMethod(_) | Destination::InternalOnly => false,
-        // A sign-out without a session changes nothing.
-        Destination::Endpoint(_) => succeeded && (record.principal.is_some() || record.proved.is_some()),
+        // A sign-out without a session changes nothing, nor does asking for a reset link for an unknown address.
+        Destination::Endpoint(_) => {
+            succeeded && (record.principal.is_some() || record.user.is_some() || record.detail.is_some())
+        }
         Destination::Upstream => event.decision == "allow" || record.principal.is_some(),
     };
     if !is_recorded {
@@ -201,7 +204,7 @@ impl<'a> Row<'a> {
             id: principal.id(),
             role: principal.role.map(crate::identity::principal::Role::name),
         });
-        let proved = record.proved.map(|id| RowPrincipal { kind: "user", id, role: None });
+        let user = record.user.map(|id| RowPrincipal { kind: "user", id, role: None });
         let path = record.target.split('?').next().unwrap_or_default();
         Self {
             phase,
@@ -213,7 +216,7 @@ impl<'a> Row<'a> {
             decision: event.decision,
             reason: event.reason,
             status: event.status,
-            principal: known.or(proved),
+            principal: known.or(user),
             actor: record.principal.map(RowActor::of),
             confirmed_by: record.confirmed_by,
             confirmation_id: record.confirmation_id,

@@ -20,9 +20,9 @@ class Relay {
     this.#sockets = new Set(sockets);
   }
 
-  /** Returns a promise that resolves when both sides are closed. The caller comes back every `COUNTED_MS` or sooner. */
+  /** Resolves when both sides are closed. Call it again within `RECORD_MS`, so that records of slow readers stay. */
   whenClosed() {
-    for (const socket of this.#sockets) count(socket, socket.bufferedAmount);
+    for (const socket of this.#sockets) recordWaiting(socket, socket.bufferedAmount);
     return new Promise((resolve) => {
       this.#notify = resolve;
       if (this.#isClosed) resolve();
@@ -85,7 +85,7 @@ function relaySocket(upstreamResponse) {
 function forward(relay, from, to, lost) {
   const closed = ({ code = 1006, reason }) => {
     close(to, code === 1006 ? lost : code, reason);
-    count(from, 0);
+    recordWaiting(from, 0);
     relay.closed(from);
   };
   from.accept({ allowHalfOpen: true });
@@ -113,24 +113,24 @@ function close(socket, code, reason) {
 /** A WebSocket of the platform cannot be paused. So what waits for slow readers is limited. */
 function hasRoom(socket, length) {
   const bytes = socket.bufferedAmount + length;
-  count(socket, bytes);
-  if (bytes <= FREE) return true;
+  recordWaiting(socket, bytes);
+  if (bytes <= UNRECORDED) return true;
   let sum = 0;
   for (const [other, { bytes, at }] of waiting) {
-    if (Date.now() - at > 2 * COUNTED_MS) waiting.delete(other);
+    if (Date.now() - at > 2 * RECORD_MS) waiting.delete(other);
     else sum += bytes;
   }
-  return sum <= MOST;
+  return sum <= MAX_WAITING;
 }
 
-/**
- * Sockets for which more than `FREE` bytes wait, of all requests. An entry that is not renewed has lost its request.
- */
+/** Sockets with slow readers, of all requests. A record that is not renewed has lost its request. */
 const waiting = new Map();
-const count = (socket, bytes) =>
-  bytes > FREE ? waiting.set(socket, { bytes, at: Date.now() }) : waiting.delete(socket);
+const recordWaiting = (socket, bytes) =>
+  bytes > UNRECORDED ? waiting.set(socket, { bytes, at: Date.now() }) : waiting.delete(socket);
 
-/** Bytes of one socket that do not count, bytes of all sockets, and the time for which a count is valid. */
-const FREE = 65_536;
-const MOST = 33_554_432;
-const COUNTED_MS = 30_000;
+/** Bytes that may wait for one socket without a record. */
+const UNRECORDED = 65_536;
+/** Bytes that may wait for all recorded sockets together. */
+const MAX_WAITING = 33_554_432;
+/** Milliseconds after which a record must be renewed. */
+const RECORD_MS = 30_000;

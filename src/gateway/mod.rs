@@ -207,7 +207,7 @@ impl<'a> RequestContext<'a> {
                     self.event.idempotency = Some(outlined(claimed.settle_reply(effects, reply)).await);
                 }
                 let answered = answered?;
-                (self.facts.proved, self.facts.detail) = (answered.proved.clone(), answered.detail.clone());
+                self.facts.audit = answered.audit.clone();
                 Ok(DispatchOutcome::Endpoint(answered))
             }
         }

@@ -11,7 +11,7 @@ use crate::{
     },
     idempotency::{
         Key,
-        claim::{ClaimResult, GrantedClaim},
+        claim::{ClaimResult, Claimed, GrantedClaim},
         key_claim::{self, KeyClaim, KeyContext},
     },
     identity::access::Admission,
@@ -89,12 +89,12 @@ pub async fn acquire<E: Effects>(
         (Some(webhook), _) => {
             let cx = EventContext { site: &config.site, checkouts: &config.checkouts };
             let result = event_claim::acquire(cx, effects, routed, webhook).await?;
-            Ok(result.map(|(granted, event)| RequestClaim { granted, kind: ClaimKind::Event(event) }))
+            Ok(result.map(|Claimed { granted, kind }| RequestClaim { granted, kind: ClaimKind::Event(kind) }))
         }
         (None, Some(policy)) => {
             let cx = KeyContext { settings: &config.idempotency, site: &config.site };
             let result = key_claim::acquire(cx, effects, routed, policy, admission, body.for_claim()).await?;
-            Ok(result.map(|(granted, key)| RequestClaim { granted, kind: ClaimKind::Key(key) }))
+            Ok(result.map(|Claimed { granted, kind }| RequestClaim { granted, kind: ClaimKind::Key(kind) }))
         }
         (None, None) => Ok(ClaimResult::NotNeeded),
     }

@@ -75,12 +75,10 @@ pub(super) struct Facts {
     pub(super) principal: Option<Principal>,
     /// The scope of the request's token, in a dry run.
     pub(super) scope: Option<TokenScope>,
-    /// Id of the user whom this request authenticated or signed out.
-    pub(super) proved: Option<String>,
+    /// What the endpoint reported.
+    pub(super) audit: call::AuditFacts,
     /// The approval that a person gave to this request.
     pub(super) approval: Option<ApprovalIds>,
-    /// Details of what an endpoint changed.
-    pub(super) detail: Option<String>,
     /// Name and e-mail address of the user, for upstream.
     pub(super) profile: Option<Profile>,
 }
@@ -111,17 +109,17 @@ impl<'a> RequestContext<'a> {
 
     /// Returns what the audit trail records of this request, except for the decision.
     pub(super) fn audit_record<'b>(&'b self, rule: &'b Rule) -> AuditRecord<'b> {
-        let Facts { principal, proved, approval, detail, .. } = &self.facts;
+        let Facts { principal, audit, approval, .. } = &self.facts;
         AuditRecord {
             rule,
             method: self.request.method,
             target: &self.target,
             principal: principal.as_ref(),
-            proved: proved.as_deref(),
+            user: audit.user.as_deref(),
             address: self.request.headers.value("cf-connecting-ip"),
             confirmed_by: approval.as_ref().map(|ids| ids.by.as_str()),
             confirmation_id: approval.as_ref().map(|ids| ids.act.as_str()),
-            detail: detail.as_deref(),
+            detail: audit.detail.as_deref(),
         }
     }
 

@@ -37,6 +37,15 @@ impl<R, C> ClaimResult<R, C> {
     }
 }
 
+/// A granted claim, and what its kind adds: for a client's key, or for a provider's event.
+#[derive(Debug)]
+pub struct Claimed<K> {
+    /// The claim.
+    pub granted: GrantedClaim,
+    /// What its kind adds.
+    pub kind: K,
+}
+
 /// A claim that was granted to this request.
 #[derive(Debug)]
 pub struct GrantedClaim {

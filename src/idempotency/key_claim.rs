@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::claim::{self, ClaimResult, GrantedClaim, SETTLING_TIME, Started};
+use super::claim::{self, ClaimResult, Claimed, GrantedClaim, SETTLING_TIME, Started};
 use super::settings::Settings;
 use crate::{
     base::{json, time::whole_seconds},
@@ -95,7 +95,7 @@ pub async fn acquire<E: Effects>(
     policy: Idempotency,
     admission: &Admission,
     body: KeyedBody<'_>,
-) -> Result<ClaimResult<E::Response, (GrantedClaim, KeyClaim)>, EarlyResponse> {
+) -> Result<ClaimResult<E::Response, Claimed<KeyClaim>>, EarlyResponse> {
     let RoutedRequest { rule, forwarded, target, meta } = routed;
     let request = forwarded.request;
     let key = match Key::read(&request.headers, &policy)? {
@@ -121,7 +121,7 @@ pub async fn acquire<E: Effects>(
     let keys = cx.settings.seals.keys(&about.scope, &key);
     match verdict {
         Verdict::Granted { may_have_run } => {
-            let key_claim = KeyClaim {
+            let kind = KeyClaim {
                 policy,
                 sealing_key: keys.into_iter().next().ok_or(Fault::Internal)?,
                 max_answer: if cx.settings.has_kv { MAX_ANSWER } else { MAX_ANSWER_IN_ROW },
@@ -131,8 +131,8 @@ pub async fn acquire<E: Effects>(
                     Box::new(NewCheckout { checkout, owner })
                 }),
             };
-            let claimed = GrantedClaim { about, fencing_token: meta.request_id.to_owned() };
-            Ok(ClaimResult::Granted((claimed, key_claim)))
+            let granted = GrantedClaim { about, fencing_token: meta.request_id.to_owned() };
+            Ok(ClaimResult::Granted(Claimed { granted, kind }))
         }
         Verdict::Ran(Outcome { kept: AnswerLocation::InRow, status }) => {
             let stored = StoredAnswer::Attached(attachment.ok_or(Fault::StoreUnavailable)?);

@@ -25,6 +25,15 @@ pub struct Call<'a, C = ()> {
     pub admission: &'a Admission,
 }
 
+/// What an endpoint reports to the audit trail.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFacts {
+    /// The id of the user whom this request authenticated or signed out, although it had no principal.
+    pub user: Option<String>,
+    /// What was changed, or about whom the request is. Contains no secret.
+    pub detail: Option<String>,
+}
+
 /// The response of an endpoint, with session cookies and facts for the audit trail.
 #[derive(Debug)]
 pub struct EndpointResponse {
@@ -32,17 +41,23 @@ pub struct EndpointResponse {
     pub reply: Reply,
     /// `Set-Cookie` values that replace those which the gateway would send for the session.
     pub cookies: Option<Vec<String>>,
-    /// The id of the user whom this request authenticated or signed out, for the audit trail.
-    pub proved: Option<String>,
-    /// What was changed, for the audit trail. Contains no secret.
-    pub detail: Option<String>,
+    /// What the audit trail gets.
+    pub audit: AuditFacts,
 }
 
 impl EndpointResponse {
+    /// Names the user whom the request authenticated or signed out, for the audit trail.
+    #[must_use]
+    pub fn with_user(mut self, id: impl Into<String>) -> Self {
+        self.audit.user = Some(id.into());
+        self
+    }
+
     /// Adds what was changed, for the audit trail.
     #[must_use]
-    pub fn with_detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..self }
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.audit.detail = Some(detail.into());
+        self
     }
 }
 
@@ -155,7 +170,7 @@ impl<'a, T> Page<'a, T> {
 
 impl From<Reply> for EndpointResponse {
     fn from(reply: Reply) -> Self {
-        Self { reply, cookies: None, proved: None, detail: None }
+        Self { reply, cookies: None, audit: AuditFacts::default() }
     }
 }
 

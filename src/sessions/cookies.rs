@@ -22,8 +22,10 @@
 //!    new expiry (`lifetime.rs`).
 
 mod scopes;
+mod token;
 
 use self::scopes::scopes;
+pub use self::token::{SessionTimes, mint};
 use crate::{
     base::{
         sorting::sorted_by,
@@ -31,7 +33,7 @@ use crate::{
     },
     crypto::jwt::{
         self, Invalid, Keys, LONGEST, Verified,
-        claims::{self, Claims, Expected, Refused, SessionIds},
+        claims::{self, Claims, Expected, Refused},
     },
     http::{
         cookie::{self, CookieName, Scope, SetCookie},
@@ -221,9 +223,9 @@ impl SessionCookies<'_> {
         policy: &Policy,
         context: CookieContext<'_>,
         token: &str,
-        now: Timestamp,
+        times: SessionTimes,
     ) -> Vec<String> {
-        let max_age = policy.lifetime.expiry(now, now).seconds_since(now);
+        let max_age = times.expiry(policy).seconds_since(times.issued_at);
         self.write(policy, context, Some((token, max_age)))
     }
 
@@ -323,15 +325,6 @@ impl Live<'_> {
         // Keep the old token if the new one would be too long to be read again.
         (token.len() <= LONGEST).then_some((token, expires_at))
     }
-}
-
-/// Signs the token of a new session with the current key. Returns `None` if it is too long.
-#[must_use]
-pub fn mint(policy: &Policy, keys: &Keys, ids: SessionIds<'_>, now: Timestamp) -> Option<String> {
-    let started_at = policy.lifetime.max_lifetime.map(|_| now);
-    let payload = claims::fresh(&policy.expected, ids, now, policy.lifetime.expiry(now, now), started_at)?;
-    let token = keys.sign(&payload);
-    (token.len() <= LONGEST).then_some(token)
 }
 
 fn verify<'a>(policy: &Policy, keys: &Keys, text: &'a str, now: Timestamp) -> Result<Live<'a>, Reason> {

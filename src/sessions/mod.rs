@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `cookies.rs` | a person's session: one token in one cookie; which of several copies of the cookie counts |
 //! | `cookies/scopes.rs` | the scopes from which a browser can have sent a cookie |
+//! | `cookies/token.rs` | the token of a new session |
 //! | `device.rs` | names of devices and places, for people |
 //! | `lifetime.rs` | how long a session lasts |
 //! | `registry.rs` | the `Sessions` object of a user |
-//! | `registry/authentication.rs` | the time at which the user last authenticated |
+//! | `registry/authentication.rs` | a new session for a user who has authenticated again |
 //! | `registry/backchannel.rs` | ends sessions for upstream |
 //! | `registry/devices.rs` | recognizes the devices with which the user has signed in |
 //! | `registry/ends.rs` | ends a user's sessions |

@@ -10,8 +10,7 @@
 //!    session only has to exist.
 //! 6. The time at which a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
 //! 7. A sign-in that read an outdated copy of its user opens no session ([`Command::RequireCredentials`]).
-//! 8. The time at which its user last authenticated is at first the time at which it was opened. Only
-//!    [`Command::Reauthenticate`] changes it.
+//! 8. A user who authenticates again gets a new session, which replaces the present one ([`Reauthentication`]).
 //! 9. A change of the user's password ends the sessions of earlier sign-ins, and refuses to open one for a sign-in that
 //!    read the user before the change ([`PasswordChange`]).
 
@@ -26,6 +25,7 @@ mod tables;
 
 use serde::{Deserialize, Serialize};
 
+pub use authentication::{REPLACED_FOR, Reauthentication, Replacement};
 pub use backchannel::Logout;
 pub use ends::{End, RecentlyEnded, Which};
 pub use passwords::PasswordChange;
@@ -33,10 +33,7 @@ pub use profile::Profile;
 
 use crate::{
     base::time::Timestamp,
-    identity::{
-        author::{Author, Refusal},
-        principal::Role,
-    },
+    identity::{author::Refusal, principal::Role},
     platform::store::{Class, Object, SqlRow, Store, StoreError},
     sessions::lifetime::Limits,
 };
@@ -85,8 +82,8 @@ pub enum Command {
     WithProfile(Box<Command>),
     /// Stores that copy.
     Profile(Profile),
-    /// Records that the author has authenticated again, if the author's session is live.
-    Reauthenticate(Author),
+    /// Replaces the author's session, if it is live: the author has authenticated again.
+    Reauthenticate(Reauthentication),
     /// Ends sessions for upstream, unless the logout token was used before.
     LogOut(Logout),
     /// Ends the sessions of sign-ins before a change of the user's password.
@@ -120,6 +117,8 @@ pub enum Reply {
     Stale,
     /// A session was opened, on a device with which the user has not signed in before.
     OpenedOnNewDevice,
+    /// The session that replaces the author's.
+    Replacement(Replacement),
 }
 
 /// What the registry knows of a live session.
@@ -214,13 +213,14 @@ impl Object for Sessions {
             Command::ReadUserStatus => Ok(Reply::UserStatus(status(store)?)),
             Command::Extend(id, expires_at) => {
                 let found = store.run(
-                    "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ? RETURNING 1",
+                    "UPDATE sessions SET expires_at = max(expires_at, ?)
+                     WHERE id = ? AND expires_at > ? AND replaced_by IS NULL RETURNING 1",
                     &[expires_at.into(), (&id).into(), now.into()],
                 )?;
                 Ok(done(&found))
             }
             Command::List(limits) => list(store, limits, now),
-            Command::SignOut(id) => Ok(done(&ends::delete(store, "id = ?", &[(&id).into()], now)?)),
+            Command::SignOut(id) => Ok(done(&ends::delete_one(store, &id, now)?)),
             Command::End(request) => ends::end(store, &request, now),
             Command::RecentlyEnded => ends::recent(store, now).map(Reply::RecentlyEnded),
             Command::Deciding { session, object } => ends::deciding(store, &session, &object, now),
@@ -242,7 +242,7 @@ impl Object for Sessions {
             Command::LogOut(logout) => backchannel::log_out(store, &logout, now),
             Command::PasswordChanged(change) => passwords::changed(store, &change, now),
             Command::RequireCredentials(version) => credentials::require(store, version),
-            Command::Reauthenticate(author) => authentication::renew(store, &author, now),
+            Command::Reauthenticate(request) => authentication::replace(store, &request, now),
         }
     }
 
@@ -328,7 +328,7 @@ fn check(
     let expires_at = limits.end(created_at, last_seen_at, time(0)?);
     if expires_at <= now {
         if last_seen == LastSeen::Update {
-            ends::delete(store, "id = ?", &[id.into()], now)?;
+            ends::delete_one(store, id, now)?;
         }
         return Ok(Reply::Gone);
     }
@@ -343,7 +343,7 @@ fn list(store: &impl Store, limits: Limits, now: Timestamp) -> Result<Reply, Sto
     let rows = store.run(
         "SELECT id, created_at, last_seen_at, expires_at, user_agent, address,
             coalesce(authenticated_at, created_at), place FROM sessions
-         WHERE expires_at > ? ORDER BY last_seen_at DESC, id",
+         WHERE expires_at > ? AND replaced_by IS NULL ORDER BY last_seen_at DESC, id",
         &[now.into()],
     )?;
     let mut sessions = rows.iter().map(session).collect::<Result<Vec<_>, _>>()?;

@@ -23,7 +23,7 @@ use crate::{
         request::HeaderLines,
     },
     idempotency::{
-        claim::{self, ClaimResult, GrantedClaim, SETTLING_TIME},
+        claim::{self, ClaimResult, Claimed, GrantedClaim, SETTLING_TIME},
         ledger::{self, About, AnswerLocation, ClaimRequest, Ledger, Outcome, Spans, Verdict},
     },
     platform::{
@@ -73,7 +73,7 @@ pub async fn acquire<E: Effects>(
     effects: &E,
     routed: RoutedRequest<'_>,
     webhook: &Webhook,
-) -> Result<ClaimResult<E::Response, (GrantedClaim, EventClaim)>, EarlyResponse> {
+) -> Result<ClaimResult<E::Response, Claimed<EventClaim>>, EarlyResponse> {
     let RoutedRequest { rule, forwarded, target, meta } = routed;
     let request = forwarded.request;
     // Don't read the body if the headers cannot contain a current signature.
@@ -128,12 +128,12 @@ pub async fn acquire<E: Effects>(
     match claim::start(effects, &about, claim).await?.verdict {
         Verdict::Granted { .. } => {
             let fencing_token = meta.request_id.to_owned();
-            let event = EventClaim { received, signs_type: webhook.signs_type };
-            let claimed = GrantedClaim { about, fencing_token };
-            if ran_earlier(effects, webhook, &claimed, earlier).await? {
+            let kind = EventClaim { received, signs_type: webhook.signs_type };
+            let granted = GrantedClaim { about, fencing_token };
+            if ran_earlier(effects, webhook, &granted, earlier).await? {
                 return Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate")));
             }
-            Ok(ClaimResult::Granted((claimed, event)))
+            Ok(ClaimResult::Granted(Claimed { granted, kind }))
         }
         Verdict::Ran(_) => Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate"))),
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
@@ -250,7 +250,7 @@ async fn accept<E: Effects>(
     webhook: &Webhook,
     event: inbox::Event,
     body: BodyWasRead,
-) -> Result<ClaimResult<E::Response, (GrantedClaim, EventClaim)>, EarlyResponse> {
+) -> Result<ClaimResult<E::Response, Claimed<EventClaim>>, EarlyResponse> {
     let accept = inbox::Command::Accept(event, whole_seconds(webhook.retention));
     match effects.call_with_body::<Inbox>(&webhook.name, &accept, body).await? {
         inbox::Reply::Done => Ok(ClaimResult::Answer(Reply { status: 202, ..Reply::default() })),

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { trackSecret } from "../support/tokens.mjs";
 import { PAGES } from "../support/worker.mjs";
-import { ADA, BOB, openSite, serve } from "./support.mjs";
+import { ADA, BOB, fetchInPage, openSite, serve } from "./support.mjs";
 
 const NEW = "a quite different phrase";
 const startUpstream = () =>
@@ -61,6 +61,29 @@ test("a user changes the password, stays signed in here, and is signed out elsew
   await elsewhere.page.getByTestId("login-error").waitFor();
   await submit(elsewhere.page, "login", { ...BOB, password: NEW });
   await elsewhere.page.waitForURL(`${site.origin}/deep/link`);
+});
+
+test("another tab stays signed in while the session is replaced", async (t) => {
+  const here = await site.visit(t);
+  const { page, context } = here;
+  await signIn(here, ADA);
+  const tab = await context.newPage();
+  await tab.goto(url("account"));
+  const idOf = async () => (await fetchInPage(tab, "/api/auth/me")).body.sessionId;
+  const before = await idOf();
+  await page.getByTestId("tab-security").click();
+  let isChanged = false;
+  const changed = submit(page, "password", { current: ADA.password, new: NEW }).then(async () => {
+    await page.getByTestId("password-said").filter({ hasText: "Password changed" }).waitFor();
+    isChanged = true;
+  });
+  while (!isChanged) assert.equal((await fetchInPage(tab, "/api/auth/me")).status, 200);
+  await changed;
+  assert.notEqual(await idOf(), before);
+  await tab.reload();
+  await tab.getByTestId("tab-security").click();
+  await submit(tab, "password", { current: NEW, new: ADA.password });
+  await tab.getByTestId("password-said").filter({ hasText: "Password changed" }).waitFor();
 });
 
 test("an admin makes a reset link, with which the user chooses a password once", async (t) => {

@@ -2,7 +2,10 @@ use vestibule::{
     accounts::{Invite, NewUser, Status, User, Write, settings::RequiredFactor},
     crypto::jwt::claims::SessionIds,
     identity::author::Refusal,
-    sessions::{cookies::mint, registry},
+    sessions::{
+        cookies::{SessionTimes, mint},
+        registry,
+    },
     tokens::{self, Hash, Token, Tokens},
 };
 
@@ -67,8 +70,13 @@ impl TestGateway {
     }
 
     fn call(&self, method: &str, path: &str, by: SessionIds<'_>) -> Reply {
-        let token = mint(&self.config.sessions.policy, &self.config.sessions.keys, by, Timestamp(NOW))
-            .expect("a token");
+        let token = mint(
+            &self.config.sessions.policy,
+            &self.config.sessions.keys,
+            by,
+            SessionTimes::of_sign_in(Timestamp(NOW)),
+        )
+        .expect("a token");
         let serialized = format!(
             "{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\ncf-connecting-ip\n192.0.2.1\n\
              cookie\nmk_session={token}"

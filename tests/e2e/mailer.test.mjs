@@ -8,6 +8,7 @@ import { fromNewAddress } from "../support/factors.mjs";
 import { assertProblem, openGateway, sessionCookieOf } from "../support/gateway.mjs";
 import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
 import { trackSecret } from "../support/tokens.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
 const NOW = 2_000_000_010;
@@ -80,6 +81,7 @@ let mailServer;
 let gateway;
 let people;
 let call;
+let trail;
 before(async () => {
   mailServer = await startUpstream({ "/mail": receive });
   gateway = await openGateway({
@@ -94,6 +96,7 @@ before(async () => {
   });
   people = await setUpUsers(gateway);
   call = people.call;
+  trail = auditTrailOf(people);
 });
 after(() => gateway.stop());
 after(() => mailServer?.stop());
@@ -107,7 +110,13 @@ const SITE = { name: "Example", origin: "https://app.example" };
 
 test("a reset link is mailed after the response, and works once", async () => {
   const ada = await people.createUser("ada");
-  const response = await gateway.expectNotForwarded(() => request("Ada@Example.com"));
+  let response;
+  const ask = async () => {
+    response = await gateway.expectNotForwarded(() => request("Ada@Example.com"));
+  };
+  const [row] = await trail.rowsAddedBy(1, ask, "operation=vestibule.reset");
+  // Nobody has proved to be Ada.
+  assert.deepEqual([row.principal, row.detail, row.status], [null, ada.id, 202]);
   assert.equal(response.status, 202);
   const expiresAt = new Date((NOW + 3_600) * 1_000).toISOString().replace(".000", "");
   assert.deepEqual(response.json(), { expiresAt });
@@ -140,7 +149,7 @@ test("a reset link is mailed after the response, and works once", async () => {
 });
 
 test("the response and the work are the same for every address, and only a user gets mail", async () => {
-  await people.createUser("bob");
+  const bob = await people.createUser("bob");
   const off = await people.createUser("off");
   await call("PATCH", `/api/users/${off.id}`, people.root, { status: "disabled" });
   const seen = [];
@@ -155,10 +164,17 @@ test("the response and the work are the same for every address, and only a user 
   assert.deepEqual(seen[1], seen[0]);
   assert.deepEqual(seen[2], seen[0]);
   assert.equal(verify(await nextMessage()).data.to, "bob@example.com");
-  // The next message is about the next cause, so nobody else got one.
-  await request("bob@example.com");
+  // The next message is about the next cause, so nobody else got one. Likewise, nobody else has a row.
+  const rows = await trail.rowsAddedBy(
+    1,
+    () => request("bob@example.com"),
+    "operation=vestibule.reset",
+  );
+  assert.equal(rows[0].detail, bob.id);
   assert.equal(verify(await nextMessage()).data.to, "bob@example.com");
   assert.equal(messages.length, 0);
+  const { items } = await trail.page("operation=vestibule.reset&limit=100");
+  assert.ok(items.every(({ detail }) => detail !== off.id && detail));
 });
 
 test("asking is limited by address and by account, also for addresses without an account", async () => {

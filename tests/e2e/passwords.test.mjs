@@ -108,13 +108,13 @@ async function signIn({ email }, password = PASSWORD) {
   assert.equal(response.status, 200, response.text);
   return callerOf(response);
 }
-const change = (caller, body = {}, headers) =>
-  post(
-    "/api/auth/password",
-    caller,
-    { currentPassword: PASSWORD, newPassword: NEW, ...body },
-    headers,
-  );
+// If it succeeds, the caller has the new session.
+async function change(caller, body = {}, headers = undefined) {
+  const json = { currentPassword: PASSWORD, newPassword: NEW, ...body };
+  const response = await post("/api/auth/password", caller, json, headers);
+  if (response.status === 204) Object.assign(caller, callerOf(response));
+  return response;
+}
 async function makeLink({ id }, caller = root) {
   const response = await post(`/api/users/${id}/reset`, caller);
   assert.equal(response.status, 201, response.text);
@@ -130,9 +130,12 @@ const assertStatus = async (status, sent) => {
 };
 
 describe("a change", () => {
-  test("ends all other sessions, and keeps the one in which it was made", async () => {
+  test("ends all other sessions, and replaces the one in which it was made", async () => {
     const ada = await createUser();
     const [second, third] = [await signIn(ada), await signIn(ada)];
+    const copy = { ...second };
+    const idOf = async (caller) => (await call("GET", "/api/auth/me", caller)).json().sessionId;
+    const before = await idOf(second);
     const [row] = await trail.rowsAddedBy(
       1,
       () =>
@@ -147,6 +150,11 @@ describe("a change", () => {
       [await statusAs(second), await statusAs(ada), await statusAs(third)],
       [200, 401, 401],
     );
+    assert.notEqual(await idOf(second), before);
+    // The one that was replaced lives on for half a minute, and only the new one is listed.
+    assert.deepEqual([await idOf(copy), await statusAs(copy)], [before, 200]);
+    const { items } = (await call("GET", "/api/sessions", second)).json();
+    assert.deepEqual([items.length, items[0].current], [1, true]);
     assertProblem(await call("GET", "/private/x", ada), 401, "unauthorized", "session_revoked");
     assertProblem(await logIn(ada.email, PASSWORD), 401, "invalid_credentials");
     assert.equal(await statusAs(await signIn(ada, NEW)), 200);

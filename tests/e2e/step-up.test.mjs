@@ -71,8 +71,12 @@ describe("with accounts", () => {
     assert.equal(response.status, 200, response.text);
     return { headers: { Cookie: response.cookies[0].split(";")[0] } };
   };
-  const reauthenticate = (when, caller, body = { password: PASSWORD }) =>
-    at(when, "POST", "/api/auth/reauthenticate", caller, body);
+  // If it succeeds, the caller has the new session.
+  const reauthenticate = async (when, caller, body = { password: PASSWORD }) => {
+    const response = await at(when, "POST", "/api/auth/reauthenticate", caller, body);
+    if (response.status === 204) caller.headers.Cookie = response.cookies[0].split(";")[0];
+    return response;
+  };
 
   test("passes right after the sign-in, and is asked ten minutes later", async () => {
     await passes({}, "GET", "/pay/1", ada);
@@ -83,15 +87,23 @@ describe("with accounts", () => {
     await passes(later, "GET", "/plain/1", ada);
   });
 
-  test("a password in the same session is enough, and the other session of the user stays old", async () => {
+  test("a password is enough, for a new session: neither a copy of the old one nor another one is recent", async () => {
     const [eve, other] = [await users.createUser("eve"), await signIn({}, "eve")];
     assertAsked(
       await refused(later, "POST", "/pay/1", eve, {}),
       "/login?reason=reauthenticate&next=%2F",
     );
+    const copy = { headers: { ...eve.headers } };
+    const before = (await at(later, "GET", "/api/auth/me", eve)).json();
     const done = await gateway.expectNotForwarded(() => reauthenticate(later, eve));
-    assert.deepEqual([done.status, done.text, done.cookies], [204, "", []]);
+    assert.deepEqual([done.status, done.text, done.cookies.length], [204, "", 1]);
     await passes(later, "POST", "/pay/1", eve, {});
+    const { sessionId, ...rest } = (await at(later, "GET", "/api/auth/me", eve)).json();
+    assert.notEqual(sessionId, before.sessionId);
+    assert.equal(rest.userId, before.userId);
+    // Requests that another tab has sent already still pass, but the copy gains nothing.
+    await passes(later, "GET", "/plain/1", copy);
+    await refused(later, "POST", "/pay/1", copy, {});
     await refused(later, "POST", "/pay/1", other, {});
     const { items } = (await at(later, "GET", "/api/sessions", eve)).json();
     const times = items.map(({ current, authenticatedAt }) => [
@@ -102,6 +114,21 @@ describe("with accounts", () => {
       [false, NOW],
       [true, NOW + RECENT + 1],
     ]);
+  });
+
+  test("the replaced session ends soon", async () => {
+    const ivy = await users.createUser("ivy");
+    const copy = { headers: { ...ivy.headers } };
+    assert.equal((await reauthenticate({}, ivy)).status, 204);
+    await passes({}, "GET", "/plain/1", copy);
+    const { items } = (await at({}, "GET", "/api/sessions", ivy)).json();
+    assert.deepEqual(
+      items.map(({ current }) => current),
+      [true],
+    );
+    const ended = await refused(later, "GET", "/plain/1", copy);
+    assertProblem(ended, 401, "unauthorized", "session_revoked");
+    await passes(later, "GET", "/plain/1", ivy);
   });
 
   test("an isolate that remembers the old time asks the registry before it refuses", async () => {

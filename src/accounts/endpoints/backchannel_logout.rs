@@ -48,7 +48,7 @@ pub(super) async fn end<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endpo
     }
     login::notify_ended_sessions(call.cx.login, effects, &token.user).await?;
     let reply = Reply { status: 204, ..Reply::default() };
-    Ok(EndpointResponse { reply, cookies: None, proved: Some(token.user), detail: Some(detail) })
+    Ok(EndpointResponse::from(reply).with_user(token.user).with_detail(detail))
 }
 
 fn rejected(error: LogoutTokenError) -> Rejection {

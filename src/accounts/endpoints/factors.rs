@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Call,
-    second_step::{BY_ADDRESS, ask, code, compare_code, count_attempt, seal},
+    second_step::{BY_ADDRESS, call_factors, code, compare_code, count_attempt, seal},
     users::write,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(super) enum Enroller {
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let user = call.principal()?.user_id().ok_or(Rejection::ForbiddenKind)?.to_owned();
     let FactorReply::Enrolled(Enrolled { totp, recovery_codes_left, passkeys }) =
-        ask(effects, &Command::Factor(FactorCommand::Read(user))).await?
+        call_factors(effects, &Command::Factor(FactorCommand::Read(user))).await?
     else {
         return Err(Fault::Internal.into());
     };
@@ -86,12 +86,10 @@ pub(super) async fn confirm_totp<E: Effects>(
     let codes = RecoveryCodes::new(effects, &user)?;
     let confirm = ConfirmTotp { id: right.id, step: right.step, recovery_codes: codes.hashes };
     match enroll(call, effects, enroller, Enrollment::ConfirmTotp(confirm)).await? {
-        FactorReply::Done => Ok(EndpointResponse {
-            reply: json(200, &RecoveryCodesView { recovery_codes: &codes.texts }),
-            cookies: None,
-            proved: Some(user),
-            detail: Some("totp".to_owned()),
-        }),
+        FactorReply::Done => {
+            let confirmed = json(200, &RecoveryCodesView { recovery_codes: &codes.texts });
+            Ok(EndpointResponse::from(confirmed).with_user(user).with_detail("totp"))
+        }
         // Another secret became the pending one.
         FactorReply::Wrong => Err(Rejection::InvalidCredentials.into()),
         _ => Err(Fault::Internal.into()),
@@ -207,7 +205,8 @@ pub(super) async fn enroll<E: Effects>(
         Enroller::InPerson(_) => write_factor(call, effects, FactorWrite::Enroll(enrollment)).await?,
         Enroller::WithTicket(ticket) => {
             let user = ticket.user.clone();
-            let reply = ask(effects, &Command::Factor(FactorCommand::Enroll(ticket, enrollment))).await?;
+            let reply =
+                call_factors(effects, &Command::Factor(FactorCommand::Enroll(ticket, enrollment))).await?;
             // Whatever was enrolled: a code or a passkey.
             if reply != FactorReply::TicketUnusable && call.cx.accounts.has_shards {
                 logins::tell::tell(effects, &user).await?;

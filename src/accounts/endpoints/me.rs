@@ -7,7 +7,7 @@ use crate::{
     accounts::login,
     http::reply::{EarlyResponse, Reply},
     identity::{
-        call::{EndpointResponse, json},
+        call::{AuditFacts, EndpointResponse, json},
         principal::Actor,
     },
     platform::effects::Effects,
@@ -72,9 +72,10 @@ pub(super) async fn log_out<E: Effects>(
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
     let Browser { cookies, context } = call.cx.browser;
-    let proved = login::end_presented_sessions(call.cx.login, effects, cookies).await?;
+    let user = login::end_presented_sessions(call.cx.login, effects, cookies).await?;
     let cookies = Some(cookies.end(&call.cx.login.sessions.policy, context));
-    Ok(EndpointResponse { reply: signed_out(call), cookies, proved, detail: None })
+    let audit = AuditFacts { user, detail: None };
+    Ok(EndpointResponse { reply: signed_out(call), cookies, audit })
 }
 
 #[derive(Serialize)]

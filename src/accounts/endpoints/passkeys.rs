@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     Call,
     factors::{Enroller, PasskeyView, RecoveryCodes, enroll},
-    second_step::{BY_ADDRESS, ask},
+    second_step::{BY_ADDRESS, call_factors},
     users::{self, signed_in},
 };
 use crate::{
@@ -69,7 +69,7 @@ pub(super) async fn finish_enrollment<E: Effects>(
     let expected = Expected { site: site(call)?, challenge: ceremony.challenge, user_verification: true };
     let registered = verify::register(&expected, &message).map_err(|error| {
         log_rejection(call, effects, error);
-        Rejection::InvalidBody("passkey", error.texts().1)
+        Rejection::InvalidBody("passkey", error.expected())
     })?;
     let codes = RecoveryCodes::new(effects, &user)?;
     let passkey = Passkey { id: effects.new_id("psk_"), name, created_at: call.meta.now, last_used_at: None };
@@ -84,18 +84,12 @@ pub(super) async fn finish_enrollment<E: Effects>(
         recovery_codes: codes.hashes,
     };
     match enroll(call, effects, enroller, Enrollment::AddPasskey(new)).await? {
-        FactorReply::PasskeyAdded { is_first } => Ok(EndpointResponse {
-            reply: json(
-                201,
-                &Added {
-                    passkey: PasskeyView::of(&passkey),
-                    recovery_codes: is_first.then_some(codes.texts.as_slice()),
-                },
-            ),
-            cookies: None,
-            proved: Some(user),
-            detail: Some(format!("passkey {}", passkey.id)),
-        }),
+        FactorReply::PasskeyAdded { is_first } => {
+            let recovery_codes = is_first.then_some(codes.texts.as_slice());
+            let added = json(201, &Added { passkey: PasskeyView::of(&passkey), recovery_codes });
+            let detail = format!("passkey {}", passkey.id);
+            Ok(EndpointResponse::from(added).with_user(user).with_detail(detail))
+        }
         FactorReply::PasskeyTaken => {
             Err(Rejection::InvalidBody("passkey", "expected a passkey that is not registered yet").into())
         }
@@ -116,29 +110,51 @@ pub(super) async fn begin_use<E: Effects>(
         .word("for", "expected \"reauthentication\"", |text| (text == "reauthentication").then_some(()))?
         .is_some();
     let ticket = form.optional("ticket")?;
-    let (purpose, subject, user, verified) = match (ticket, is_for_reauthentication) {
+    let requested = match (ticket, is_for_reauthentication) {
         (None, false) => {
             let begun = Begun::new(call, effects, CeremonyPurpose::SignIn, "");
             return Ok(begun.with(site.request_options(&begun.challenge, None, true)));
         }
         (Some(text), false) => {
             let ticket = call.cx.accounts.tickets.verify(text, Purpose::SignIn, call.meta.now)?;
-            (CeremonyPurpose::SecondFactor, ticket.id, ticket.user, false)
+            RequestedOptions {
+                purpose: CeremonyPurpose::SecondFactor,
+                subject: ticket.id,
+                user: ticket.user,
+                must_verify: false,
+            }
         }
         (None, true) => {
             let Enroller::InPerson(user) = Enroller::of(call, &form)? else {
                 return Err(Fault::Internal.into());
             };
-            (CeremonyPurpose::Reauthentication, user.clone(), user, true)
+            RequestedOptions {
+                purpose: CeremonyPurpose::Reauthentication,
+                subject: user.clone(),
+                user,
+                must_verify: true,
+            }
         }
         (Some(_), true) => {
             return Err(Rejection::InvalidBody("for", "expected either ticket or for").into());
         }
     };
     limiter::check(effects, BY_ADDRESS, &call.request.client_group()).await?;
+    let RequestedOptions { purpose, subject, user, must_verify } = requested;
     let allowed = find_user(effects, &user).await?.ok_or(Rejection::NotFound)?;
     let begun = Begun::new(call, effects, purpose, &subject);
-    Ok(begun.with(site.request_options(&begun.challenge, Some(&allowed), verified)))
+    Ok(begun.with(site.request_options(&begun.challenge, Some(&allowed), must_verify)))
+}
+
+/// The options that a known user asks for.
+struct RequestedOptions {
+    purpose: CeremonyPurpose,
+    /// What the ceremony is bound to: the ticket, or the user.
+    subject: String,
+    /// The user's id.
+    user: String,
+    /// Whether the authenticator must verify the user.
+    must_verify: bool,
 }
 
 /// Signs in with a passkey alone. The authenticator must have verified the user, so it counts as two factors.
@@ -152,10 +168,10 @@ pub(super) async fn log_in<E: Effects>(
     let check = Check { user: None, verification: Verification::Required };
     let Checked { used, user } = self::check(call, effects, &form, ceremony, check).await?;
     let passkey = used.id.clone();
-    match ask(effects, &Command::Factor(FactorCommand::SignInWithPasskey(used))).await? {
+    match call_factors(effects, &Command::Factor(FactorCommand::SignInWithPasskey(used))).await? {
         FactorReply::SignedIn(user_status) => {
             let response = signed_in(call, effects, user, user_status, 200).await?;
-            let session = response.detail.clone().unwrap_or_default();
+            let session = response.audit.detail.clone().unwrap_or_default();
             Ok(response.with_detail(format!("{session} passkey {passkey}")))
         }
         reply => Err(refusal(call, effects, &reply)),
@@ -222,7 +238,7 @@ pub(super) async fn check<E: Effects>(
         user_verification: check.verification == Verification::Required,
     };
     let command = Command::Factor(FactorCommand::FindPasskey(message.id.to_owned()));
-    let FactorReply::Passkey(found) = ask(effects, &command).await? else {
+    let FactorReply::Passkey(found) = call_factors(effects, &command).await? else {
         return Err(Fault::Internal.into());
     };
     let known = found.as_ref().filter(|found| check.user.is_none_or(|user| user == found.user));
@@ -258,14 +274,14 @@ fn site(call: Call<'_>) -> Result<RelyingParty<'_>, Rejection> {
 }
 
 async fn find_user<E: Effects>(effects: &E, user: &str) -> Result<Option<PasskeyUser>, Fault> {
-    match ask(effects, &Command::Factor(FactorCommand::PasskeyUser(user.to_owned()))).await? {
+    match call_factors(effects, &Command::Factor(FactorCommand::PasskeyUser(user.to_owned()))).await? {
         FactorReply::PasskeyUser(found) => Ok(found),
         _ => Err(Fault::Internal),
     }
 }
 
 fn log_rejection<E: Effects>(call: Call<'_>, effects: &E, error: PasskeyError) {
-    log(call, effects, error.texts().0);
+    log(call, effects, error.code());
 }
 
 /// Logs why a passkey was refused. The client does not learn it.

@@ -2,7 +2,7 @@
 //! new passwords.
 //!
 //! Attempts are counted before anything is compared: by the client's address, and by the account, which a link's
-//! selector stands for. A new password ends all sessions of its user, except the one in which the user changed it.
+//! selector stands for. A new password ends all sessions of its user. Who has changed it in a session gets a new one.
 
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ use crate::{
             LIFETIME, LinkProof, NewLink, NewPassword, PREFIX, PasswordChanged, PasswordCommand,
             PasswordReply, PasswordWrite, Recipient, Rehash,
         },
+        rotation::rotate,
     },
     crypto::password,
     guards::limiter,
@@ -27,13 +28,16 @@ use crate::{
         problem::{Fault, ForbiddenBy, RateLimit, Rejection},
         reply::{EarlyResponse, Reply},
     },
-    identity::call::{EndpointResponse, json},
+    identity::{
+        author::Author,
+        call::{EndpointResponse, json},
+    },
     platform::effects::Effects,
     sessions::registry::{self, Sessions},
     tokens::{self, Hash, TokenCache, Tokens},
 };
 
-/// Changes the password of the caller, who gives the current one. The caller's session stays.
+/// Changes the password of the caller, who gives the current one. The caller stays signed in, in a new session.
 pub(super) async fn change<E: Effects>(
     call: Call<'_>,
     effects: &E,
@@ -55,7 +59,13 @@ pub(super) async fn change<E: Effects>(
     effects.survive_disconnect();
     let change = Write::Password(PasswordWrite::Change { compared: account.password, new });
     match write(call, effects, change).await? {
-        accounts::Reply::Password(PasswordReply::Changed(changed)) => finish(call, effects, changed).await,
+        accounts::Reply::Password(PasswordReply::Changed(changed)) => {
+            let response = propagate(call, effects, changed).await?;
+            // `Accounts` has just checked the author. That may be seconds after the gateway did.
+            let author = Author { checked_at: call.meta.after(effects.elapsed()).now, ..call.author()? };
+            let cookies = rotate(call.cx.login, effects, call.cx.browser, author, call.meta).await?;
+            Ok(EndpointResponse { cookies: Some(cookies), ..response })
+        }
         // It was changed after it was compared.
         accounts::Reply::Password(PasswordReply::Wrong) => Err(Rejection::InvalidCredentials.into()),
         _ => Err(Fault::Internal.into()),
@@ -103,17 +113,18 @@ pub(super) async fn request_link<E: Effects>(
     let expires_at = link.expires_at.to_string();
     let mail = Mail::PasswordReset { url: url(call, &token), expires_at: expires_at.clone() };
     let nobody = Recipient { user: String::new(), email: email.clone(), name: None };
-    let PasswordReply::Requested(found) = ask(effects, PasswordCommand::RequestLink(email, link)).await?
+    let PasswordReply::Requested(found) =
+        call_passwords(effects, PasswordCommand::RequestLink(email, link)).await?
     else {
         return Err(Fault::Internal.into());
     };
-    let is_found = found.is_some();
-    let recipient = found.unwrap_or(nobody);
-    let message = mailer.message(effects, &call.cx.mail_context(call.meta), &recipient, &mail);
-    if is_found {
-        message.send(effects);
-    }
-    Ok(EndpointResponse::from(json(202, &Requested { expires_at })).with_detail(recipient.user))
+    let message =
+        mailer.message(effects, &call.cx.mail_context(call.meta), found.as_ref().unwrap_or(&nobody), &mail);
+    let response = EndpointResponse::from(json(202, &Requested { expires_at }));
+    // Nobody has proved to be the user. So the audit trail gets the user as a detail, and no principal.
+    let Some(recipient) = found else { return Ok(response) };
+    message.send(effects);
+    Ok(response.with_detail(recipient.user))
 }
 
 /// Replaces a password with a reset link. The user signs in afterwards, with the second factor if there is one.
@@ -128,13 +139,13 @@ pub(super) async fn use_link<E: Effects>(
     limiter::check(effects, LINK_BY_ACCOUNT, &proof.selector).await?;
     // A client without a usable link does not make the Worker hash a password.
     let check = PasswordCommand::CheckLink(proof.clone());
-    if ask(effects, check).await? != PasswordReply::Usable {
+    if call_passwords(effects, check).await? != PasswordReply::Usable {
         return Err(Rejection::ResetUnusable.into());
     }
     let new = offered.hashed(call, effects)?;
     effects.survive_disconnect();
-    match ask(effects, PasswordCommand::UseLink(proof, new)).await? {
-        PasswordReply::Changed(changed) => finish(call, effects, changed).await,
+    match call_passwords(effects, PasswordCommand::UseLink(proof, new)).await? {
+        PasswordReply::Changed(changed) => propagate(call, effects, changed).await,
         PasswordReply::Unusable => Err(Rejection::ResetUnusable.into()),
         _ => Err(Fault::Internal.into()),
     }
@@ -153,8 +164,8 @@ pub(super) async fn recover<E: Effects>(
     token.compare(form.text("setupToken")?).map_err(|_| Rejection::InvalidCredentials)?;
     let new = offered.hashed(call, effects)?;
     effects.survive_disconnect();
-    match ask(effects, PasswordCommand::Recover(email, new)).await? {
-        PasswordReply::Changed(changed) => finish(call, effects, changed).await,
+    match call_passwords(effects, PasswordCommand::Recover(email, new)).await? {
+        PasswordReply::Changed(changed) => propagate(call, effects, changed).await,
         // The client has the operator's secret, so it may know.
         PasswordReply::NotFound => {
             Err(Rejection::InvalidBody("email", "expected the address of an active admin").into())
@@ -170,7 +181,7 @@ pub(super) fn hash<E: Effects>(call: Call<'_>, effects: &E, password: &str) -> R
 }
 
 /// Hashes the right password of an account again, if its stored hash costs less than a new one does.
-pub(super) async fn with_present_cost<E: Effects>(
+pub(super) async fn rehashed_at_present_cost<E: Effects>(
     call: Call<'_>,
     effects: &E,
     account: Account,
@@ -185,7 +196,7 @@ pub(super) async fn with_present_cost<E: Effects>(
         version: account.status.version,
         stored: hash(call, effects, password)?,
     };
-    match ask(effects, PasswordCommand::Rehash(rehash)).await? {
+    match call_passwords(effects, PasswordCommand::Rehash(rehash)).await? {
         PasswordReply::Stored(Some(password)) => Ok(Account { password, ..account }),
         // The user has changed since the password was compared.
         PasswordReply::Stored(None) => Err(Rejection::InvalidCredentials.into()),
@@ -211,9 +222,9 @@ impl<'a> Offered<'a> {
     }
 }
 
-/// Tells everyone concerned of a new password: sessions, tokens, `Accounts`. If this is interrupted, an alarm of
-/// `Accounts` repeats it.
-async fn finish<E: Effects>(
+/// Propagates a new password: ends sessions, revokes tokens, updates the copies for signing in, and mails the user. If
+/// this is interrupted, an alarm of `Accounts` repeats all but the mail.
+async fn propagate<E: Effects>(
     call: Call<'_>,
     effects: &E,
     changed: PasswordChanged,
@@ -235,7 +246,7 @@ async fn finish<E: Effects>(
         effects.call_object::<Tokens>(hash.object(), &revoke).await?;
         effects.memory().of::<TokenCache>().0.forget(&hash.0);
     }
-    ask(effects, PasswordCommand::Delivered(user.clone(), version)).await?;
+    call_passwords(effects, PasswordCommand::Delivered(user.clone(), version)).await?;
     if let Some(mailer) = &call.cx.accounts.mailer {
         let mail = Mail::PasswordChanged { url: page(call, "reset"), at: call.meta.now.to_string() };
         let recipient = Recipient { user: user.clone(), email, name };
@@ -243,7 +254,7 @@ async fn finish<E: Effects>(
     }
     let detail = format!("{user} sessions={ended} tokens={revoked}");
     let reply = Reply { status: 204, ..Reply::default() };
-    Ok(EndpointResponse { reply, cookies: None, proved: Some(user), detail: Some(detail) })
+    Ok(EndpointResponse::from(reply).with_user(user).with_detail(detail))
 }
 
 /// Returns the token of a new link, and what is stored of it.
@@ -269,7 +280,7 @@ pub(super) fn page(call: Call<'_>, name: &str) -> String {
 }
 
 /// Sends a command about passwords.
-async fn ask<E: Effects>(effects: &E, command: PasswordCommand) -> Result<PasswordReply, Fault> {
+async fn call_passwords<E: Effects>(effects: &E, command: PasswordCommand) -> Result<PasswordReply, Fault> {
     match effects.call_object::<Accounts>(accounts::NAME, &Command::Password(command)).await? {
         accounts::Reply::Password(reply) => Ok(reply),
         _ => Err(Fault::Internal),

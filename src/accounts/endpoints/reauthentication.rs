@@ -1,23 +1,22 @@
 //! `POST /api/auth/reauthenticate`: a signed-in user proves again that they are present, for rules with `recent`.
 //!
-//! The session stays the same. Only its time of authentication changes, in the transaction that checks the session.
+//! The user gets a new session in place of the present one, in the transaction that checks the present one.
 //! Attempts count like sign-ins, under the same limits, before anything is compared. A token is rejected: a program
 //! that has it does not prove that a person is present.
 
 use super::{Call, factors, passkeys, second_step, users};
 use crate::{
-    accounts::factors::{FactorReply, FactorWrite, TotpState, passkeys::ceremony::CeremonyPurpose},
+    accounts::{
+        factors::{FactorReply, FactorWrite, TotpState, passkeys::ceremony::CeremonyPurpose},
+        rotation::rotate,
+    },
     http::{
         form::Form,
-        problem::{Fault, Rejection},
+        problem::Rejection,
         reply::{EarlyResponse, Reply},
     },
     identity::call::EndpointResponse,
     platform::effects::Effects,
-    sessions::{
-        cache::SessionCache,
-        registry::{self, Command, Sessions},
-    },
 };
 
 /// What proves that the user is present. A further factor is a further variant.
@@ -41,13 +40,13 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// Checks the proof, and moves the time of authentication of the caller's session to now.
-pub(super) async fn renew<E: Effects>(
+/// Checks the proof, and replaces the caller's session by one that has authenticated now.
+pub(super) async fn reauthenticate<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
     let principal = call.principal()?;
-    let (Some(user), Some(session)) = (principal.user_id(), principal.session_id()) else {
+    let (Some(user), Some(_)) = (principal.user_id(), principal.session_id()) else {
         return Err(Rejection::ForbiddenHumanOnly.into());
     };
     users::count_by_address(call, effects).await?;
@@ -57,19 +56,9 @@ pub(super) async fn renew<E: Effects>(
         Proof::Code(code) => check_code(call, effects, user, code).await?,
         Proof::Passkey => check_passkey(call, effects, user, &form).await?,
     }
-    let cache = effects.memory().of::<SessionCache>();
-    match effects.call_object::<Sessions>(user, &Command::Reauthenticate(call.author()?)).await? {
-        registry::Reply::Live(live) => {
-            cache.sessions.put(registry::cache_key(user, session), live, call.meta.milliseconds);
-            let reply = Reply { status: 204, ..Reply::default() };
-            Ok(EndpointResponse { reply, cookies: None, proved: Some(user.to_owned()), detail: None })
-        }
-        registry::Reply::Refused(refusal) => {
-            cache.forget_user(user);
-            Err(Rejection::from(refusal).into())
-        }
-        _ => Err(Fault::Internal.into()),
-    }
+    let cookies = rotate(call.cx.login, effects, call.cx.browser, call.author()?, call.meta).await?;
+    let response = EndpointResponse::from(Reply { status: 204, ..Reply::default() });
+    Ok(EndpointResponse { cookies: Some(cookies), ..response.with_user(user) })
 }
 
 /// Compares the password of the user, under the limits of a sign-in.

@@ -104,11 +104,11 @@ pub(super) async fn after_sign_up<E: Effects>(
             },
         },
     );
-    Ok(EndpointResponse { reply, cookies: None, proved: Some(id), detail: None })
+    Ok(EndpointResponse::from(reply).with_user(id))
 }
 
 /// Finishes a sign-in with a code of an authenticator app, a recovery code or a passkey.
-pub(super) async fn finish<E: Effects>(
+pub(super) async fn finish_sign_in<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
@@ -134,7 +134,7 @@ pub(super) async fn finish<E: Effects>(
     let user_status = use_proof(call, effects, ticket, proof).await?;
     forget_attempts(effects, &user).await?;
     let response = signed_in(call, effects, user, user_status, 200).await?;
-    let session = response.detail.clone().unwrap_or_default();
+    let session = response.audit.detail.clone().unwrap_or_default();
     Ok(response.with_detail(format!("{session} {detail}")))
 }
 
@@ -156,7 +156,9 @@ pub(super) async fn compare_code<E: Effects>(
     code: &str,
 ) -> Result<Option<UsedStep>, EarlyResponse> {
     let command = Command::Factor(FactorCommand::FindTotp(user.to_owned(), state));
-    let FactorReply::Totp(stored) = ask(effects, &command).await? else { return Err(Fault::Internal.into()) };
+    let FactorReply::Totp(stored) = call_factors(effects, &command).await? else {
+        return Err(Fault::Internal.into());
+    };
     let Some(stored) = stored else { return Ok(None) };
     let keys = call.cx.accounts.derivation.keys(&[SEALING, user]);
     let Some(OpenedText { text, has_stale_key }) = effects.open_text(&keys, &stored.sealed).await? else {
@@ -185,7 +187,7 @@ pub(super) async fn seal<E: Effects>(
 }
 
 /// Sends a command about second factors.
-pub(super) async fn ask<E: Effects>(effects: &E, command: &Command) -> Result<FactorReply, Fault> {
+pub(super) async fn call_factors<E: Effects>(effects: &E, command: &Command) -> Result<FactorReply, Fault> {
     match effects.call_object::<Accounts>(accounts::NAME, command).await? {
         accounts::Reply::Factor(reply) => Ok(reply),
         _ => Err(Fault::Internal),
@@ -214,7 +216,7 @@ async fn use_proof<E: Effects>(
     ticket: Ticket,
     proof: Proof,
 ) -> Result<UserStatus, EarlyResponse> {
-    match ask(effects, &Command::Factor(FactorCommand::SignIn(ticket, proof))).await? {
+    match call_factors(effects, &Command::Factor(FactorCommand::SignIn(ticket, proof))).await? {
         FactorReply::SignedIn(user_status) => Ok(user_status),
         FactorReply::TicketUnusable => Err(Rejection::TicketUnusable.into()),
         reply => Err(passkeys::refusal(call, effects, &reply)),

@@ -55,12 +55,8 @@ pub(super) async fn end<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endpo
     let is_current = call.principal()?.session_id() == Some(&id);
     let cookies = is_current
         .then(|| call.cx.browser.cookies.end(&call.cx.login.sessions.policy, call.cx.browser.context));
-    Ok(EndpointResponse {
-        reply: Reply { status: 204, ..Reply::default() },
-        cookies,
-        proved: None,
-        detail: Some(user),
-    })
+    let response = EndpointResponse::from(Reply { status: 204, ..Reply::default() });
+    Ok(EndpointResponse { cookies, ..response }.with_detail(user))
 }
 
 pub(super) async fn end_others<E: Effects>(

@@ -103,7 +103,7 @@ pub(super) async fn log_in<E: Effects>(
         let found = logins::tell::find(effects, call.cx.accounts.has_shards, &email, source).await?;
         let version = found.version;
         let account = compare(call, effects, &email, password, found.account).await?;
-        let account = passwords::with_present_cost(call, effects, account, password).await?;
+        let account = passwords::rehashed_at_present_cost(call, effects, account, password).await?;
         let response = outlined(second_step::after_password(call, effects, account, version)).await?;
         if let Some(response) = response {
             return Ok(response);
@@ -300,8 +300,8 @@ pub(super) async fn signed_in_by_copy<E: Effects>(
         outlined(tell_new_sign_in(call, effects, &id)).await;
     }
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
-    let answered = EndpointResponse { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };
-    Ok(Some(answered.with_detail(opened.session_id)))
+    let response = EndpointResponse { cookies: Some(opened.cookies), ..reply.into() };
+    Ok(Some(response.with_user(id).with_detail(opened.session_id)))
 }
 
 /// Mails a user that they have signed in with a new device. The sign-in counts, whatever becomes of the mail.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     FactorReply, Ticket, TotpState, factors_of,
     passkeys::{self, NewPasskey, UsedPasskey},
-    sign_in::{UsedStep, holder, record_use, use_step},
+    sign_in::{UsedStep, record_use, ticket_user_status, use_step},
     ticket::Purpose,
 };
 use crate::{
@@ -60,7 +60,8 @@ pub enum FactorWrite {
     UsePasskey(UsedPasskey),
 }
 
-/// Proof that factors of this user may be enrolled now: [`Authorized`], or a ticket that [`holder`] accepted.
+/// Proof that factors of this user may be enrolled now: [`Authorized`], or a ticket that [`ticket_user_status`]
+/// accepted.
 pub(super) struct Enroller<'a> {
     pub(super) user: &'a str,
 }
@@ -105,9 +106,9 @@ pub(super) fn enroll_with_ticket(
     enrollment: Enrollment,
     now: Timestamp,
 ) -> Result<FactorReply, StoreError> {
-    let is_holder = holder(store, ticket, Purpose::Enrollment, now)?.is_some();
+    let is_usable = ticket_user_status(store, ticket, Purpose::Enrollment, now)?.is_some();
     // With a factor, a password alone must not add another one.
-    if !is_holder || factors_of(store, &ticket.user)?.is_enrolled() {
+    if !is_usable || factors_of(store, &ticket.user)?.is_enrolled() {
         return Ok(FactorReply::TicketUnusable);
     }
     let reply = enroll(store, &Enroller { user: &ticket.user }, enrollment, now)?;

@@ -45,7 +45,7 @@ pub(super) fn sign_in(
     proof: Proof,
     now: Timestamp,
 ) -> Result<FactorReply, StoreError> {
-    let Some(status) = holder(store, ticket, Purpose::SignIn, now)? else {
+    let Some(status) = ticket_user_status(store, ticket, Purpose::SignIn, now)? else {
         return Ok(FactorReply::TicketUnusable);
     };
     let is_accepted = match proof {
@@ -65,7 +65,7 @@ pub(super) fn sign_in(
 
 /// Returns the status of a ticket's user, if the ticket is for this purpose, unused and not expired, and if the user is
 /// active and still has the ticket's generation.
-pub(super) fn holder(
+pub(super) fn ticket_user_status(
     store: &impl Store,
     ticket: &Ticket,
     purpose: Purpose,

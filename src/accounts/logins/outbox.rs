@@ -123,7 +123,7 @@ pub(in crate::accounts) fn is_due(store: &impl Store) -> Result<bool, StoreError
 /// Returns the messages that are due: copies for the shards, clocks for sessions, or that the shards are filled.
 pub(in crate::accounts) fn messages(store: &impl Store) -> Result<Vec<OutboxMessage>, StoreError> {
     let Some(version) = clock(store)? else { return Ok(Vec::new()) };
-    walk(store)?;
+    record_next_users(store)?;
     let mut messages = requirements(store, version)?;
     let rows = store.run("SELECT email FROM untold_credentials LIMIT ?", &[BATCH.into()])?;
     let mut copies = Vec::with_capacity(rows.len());
@@ -155,7 +155,7 @@ pub(in crate::accounts) fn messages(store: &impl Store) -> Result<Vec<OutboxMess
 }
 
 /// Records some users whose copies the shards lack, while the shards are being filled.
-fn walk(store: &impl Store) -> Result<(), StoreError> {
+fn record_next_users(store: &impl Store) -> Result<(), StoreError> {
     let rows = store.run("SELECT walked_to FROM credentials_clock", &[])?;
     let after = rows.first().map_or(Ok(None), |row| row.optional_text(0))?;
     let Some(after) = after else { return Ok(()) };
@@ -215,56 +215,81 @@ fn clock(store: &impl Store) -> Result<Option<i64>, StoreError> {
 /// Adds the tables, and the triggers that record changes.
 pub(in crate::accounts) fn add_tables(store: &dyn Store) -> Result<(), StoreError> {
     run_all(store, TABLES)?;
-    for (name, event, users, requires) in TRIGGERS {
-        let trigger = trigger(name, event, users, *requires);
-        run_all(store, &[trigger.as_str()])?;
+    for trigger in TRIGGERS {
+        run_all(store, &[trigger.statement().as_str()])?;
     }
     Ok(())
 }
 
-/// Returns a trigger that moves the clock and records users: `users` is the source of their addresses and ids.
-fn trigger(name: &str, event: &str, users: &str, requires: bool) -> String {
-    let condition = "EXISTS (SELECT 1 FROM credentials_clock)";
-    let (event, condition) = match event.split_once(" WHEN ") {
-        Some((event, also)) => (event, format!("{also} AND {condition}")),
-        None => (event, condition.to_owned()),
-    };
-    let requirement = format!(
-        "INSERT INTO untold_requirements (id, mark) SELECT u.id, c.version FROM ({users}) AS u, credentials_clock AS c
-         WHERE 1 ON CONFLICT (id) DO UPDATE SET mark = excluded.mark;"
-    );
-    format!(
-        "CREATE TRIGGER IF NOT EXISTS credentials_{name} AFTER {event} FOR EACH ROW WHEN {condition} BEGIN
-            UPDATE credentials_clock SET version = max(version + 1, unixepoch() * 1000);
-            INSERT INTO untold_credentials (email, id, mark)
-                SELECT u.email, u.id, c.version FROM ({users}) AS u, credentials_clock AS c
-                WHERE 1 ON CONFLICT (email) DO UPDATE SET id = excluded.id, mark = excluded.mark;
-            {}
-        END",
-        if requires { &requirement } else { "" }
-    )
+/// A trigger that records a change of what a sign-in reads.
+struct Trigger {
+    /// The name, without its prefix.
+    name: &'static str,
+    /// The event, with a condition after `WHEN`.
+    event: &'static str,
+    /// Selects the addresses and ids of the users whom it concerns.
+    users: &'static str,
+    /// Whether no session may be opened any more by an earlier copy.
+    requires: bool,
 }
 
-/// The triggers: a name, an event, the users whom it concerns, and whether sessions must not be opened by earlier
-/// copies.
-const TRIGGERS: &[(&str, &str, &str, bool)] = &[
-    ("user_added", "INSERT ON users", NEW_USER, false),
-    ("user_deleted", "DELETE ON users", OLD_USER, false),
-    ("status_changed", "UPDATE OF role, active, version ON users", NEW_USER, false),
-    ("password_changed", "UPDATE OF password ON users WHEN NEW.password IS NOT OLD.password", NEW_USER, true),
-    (
+impl Trigger {
+    /// Returns a trigger after which an earlier copy may still be used: `Sessions` judges the user's status itself.
+    const fn new(name: &'static str, event: &'static str, users: &'static str) -> Self {
+        Self { name, event, users, requires: false }
+    }
+
+    /// Returns a trigger after which a sign-in by an earlier copy opens no session.
+    const fn requiring(name: &'static str, event: &'static str, users: &'static str) -> Self {
+        Self { name, event, users, requires: true }
+    }
+
+    /// Returns the statement that creates it. It moves the clock, and records the users.
+    fn statement(&self) -> String {
+        let Self { name, event, users, requires } = *self;
+        let condition = "EXISTS (SELECT 1 FROM credentials_clock)";
+        let (event, condition) = match event.split_once(" WHEN ") {
+            Some((event, also)) => (event, format!("{also} AND {condition}")),
+            None => (event, condition.to_owned()),
+        };
+        let requirement = format!(
+            "INSERT INTO untold_requirements (id, mark) SELECT u.id, c.version FROM ({users}) AS u, credentials_clock AS c
+             WHERE 1 ON CONFLICT (id) DO UPDATE SET mark = excluded.mark;"
+        );
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS credentials_{name} AFTER {event} FOR EACH ROW WHEN {condition} BEGIN
+                UPDATE credentials_clock SET version = max(version + 1, unixepoch() * 1000);
+                INSERT INTO untold_credentials (email, id, mark)
+                    SELECT u.email, u.id, c.version FROM ({users}) AS u, credentials_clock AS c
+                    WHERE 1 ON CONFLICT (email) DO UPDATE SET id = excluded.id, mark = excluded.mark;
+                {}
+            END",
+            if requires { &requirement } else { "" }
+        )
+    }
+}
+
+const TRIGGERS: &[Trigger] = &[
+    Trigger::new("user_added", "INSERT ON users", NEW_USER),
+    Trigger::new("user_deleted", "DELETE ON users", OLD_USER),
+    Trigger::new("status_changed", "UPDATE OF role, active, version ON users", NEW_USER),
+    Trigger::requiring(
+        "password_changed",
+        "UPDATE OF password ON users WHEN NEW.password IS NOT OLD.password",
+        NEW_USER,
+    ),
+    Trigger::requiring(
         "address_changed",
         "UPDATE OF id, email ON users",
         "SELECT OLD.email AS email, OLD.id AS id UNION SELECT NEW.email, NEW.id",
-        true,
     ),
-    ("totp_added", "INSERT ON totp WHEN NEW.state = 'confirmed'", OF_NEW_FACTOR, true),
-    ("totp_changed", "UPDATE OF id, user, state ON totp", OF_NEW_FACTOR, true),
-    ("totp_removed", "DELETE ON totp WHEN OLD.state = 'confirmed'", OF_OLD_FACTOR, true),
-    ("passkey_added", "INSERT ON passkeys", OF_NEW_FACTOR, true),
-    ("passkey_removed", "DELETE ON passkeys", OF_OLD_FACTOR, true),
-    ("code_added", "INSERT ON recovery_codes", OF_NEW_FACTOR, false),
-    ("code_removed", "DELETE ON recovery_codes", OF_OLD_FACTOR, false),
+    Trigger::requiring("totp_added", "INSERT ON totp WHEN NEW.state = 'confirmed'", OF_NEW_FACTOR),
+    Trigger::requiring("totp_changed", "UPDATE OF id, user, state ON totp", OF_NEW_FACTOR),
+    Trigger::requiring("totp_removed", "DELETE ON totp WHEN OLD.state = 'confirmed'", OF_OLD_FACTOR),
+    Trigger::requiring("passkey_added", "INSERT ON passkeys", OF_NEW_FACTOR),
+    Trigger::requiring("passkey_removed", "DELETE ON passkeys", OF_OLD_FACTOR),
+    Trigger::new("code_added", "INSERT ON recovery_codes", OF_NEW_FACTOR),
+    Trigger::new("code_removed", "DELETE ON recovery_codes", OF_OLD_FACTOR),
 ];
 
 const NEW_USER: &str = "SELECT NEW.email AS email, NEW.id AS id";

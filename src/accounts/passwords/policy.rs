@@ -69,7 +69,7 @@ impl Policy {
 fn is_common(password: &str) -> bool {
     let text = password.to_lowercase();
     let core = text.trim_matches(|character: char| !character.is_alphabetic());
-    let core = once(if core.is_empty() { &text } else { core });
+    let core = repeated_part(if core.is_empty() { &text } else { core });
     let mut different: Vec<char> = text.chars().collect();
     different.sort_unstable();
     different.dedup();
@@ -86,7 +86,7 @@ fn is_sequence(text: &str) -> bool {
 }
 
 /// Returns the part of which a text is a repetition, or the text itself if it repeats nothing.
-fn once(text: &str) -> &str {
+fn repeated_part(text: &str) -> &str {
     let is_repeated = |part: &&str| {
         let mut rest = text;
         while let Some(next) = rest.strip_prefix(part) {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_list_has_only_what_can_match() {
         for line in COMMON.lines() {
-            assert_eq!(once(line), line);
+            assert_eq!(repeated_part(line), line);
             assert!(line.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()), "{line}");
         }
         assert_eq!(COMMON.lines().count(), 1_807);
@@ -185,7 +185,7 @@ mod tests {
         #[test]
         fn a_repetition_counts_once(part in "[a-zü]{1,6}", count in 1_usize..6) {
             let repeated = part.repeat(count);
-            prop_assert_eq!(once(&repeated), once(&part));
+            prop_assert_eq!(repeated_part(&repeated), repeated_part(&part));
         }
     }
 }

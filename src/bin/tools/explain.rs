@@ -19,7 +19,7 @@ use vestibule::{
     http::request::Request,
     identity::principal::Role,
     platform::{effects::DryRuns, event::RequestMeta},
-    sessions::cookies,
+    sessions::cookies::{self, SessionTimes},
 };
 
 use super::{
@@ -155,7 +155,8 @@ pub(super) fn credential_for(
 ) -> Result<(Option<Header>, Role), Vec<String>> {
     let cookie = || {
         let ids = SessionIds { user: "usr_explained", session: "ses_explained" };
-        let token = cookies::mint(&config.sessions.policy, &config.sessions.keys, ids, now);
+        let token =
+            cookies::mint(&config.sessions.policy, &config.sessions.keys, ids, SessionTimes::of_sign_in(now));
         token
             .map(|token| ("cookie".to_owned(), format!("{}={token}", config.sessions.policy.cookie.as_str())))
     };

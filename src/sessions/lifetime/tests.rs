@@ -17,7 +17,7 @@ use crate::{
     identity::principal::Role,
     platform::store::sqlite::Sqlite,
     sessions::{
-        cookies::{self, CookieContext, Policy, SessionStatus},
+        cookies::{self, CookieContext, Policy, SessionStatus, SessionTimes},
         registry::{Command, Reply, Session, Sessions, UserStatus},
     },
 };
@@ -99,7 +99,8 @@ fn a_token_from_before_the_limits_ends_in_time() {
         (30, None, Some(30), false),
     ] {
         let old = policy(minutes(43_200, 1_440, None, None));
-        let token = cookies::mint(&old, &keys(), IDS, Timestamp(T0 - age * 60)).expect("a token");
+        let token = cookies::mint(&old, &keys(), IDS, SessionTimes::of_sign_in(Timestamp(T0 - age * 60)))
+            .expect("a token");
         let header = format!("s={token}");
         let read = cookies::read(&policy(minutes(43_200, 1_440, max_lifetime, idle)), &keys(), &header, now);
         assert_eq!(matches!(read.status, SessionStatus::User(_)), lives, "{age} {max_lifetime:?} {idle:?}");
@@ -122,7 +123,7 @@ impl Browser {
             let session = Session::opened(IDS.session, now, policy.lifetime.expiry(now, now));
             registry.handle::<Sessions>(&Command::Open(status, session), now).expect("a reply");
         }
-        let token = cookies::mint(&policy, &keys(), IDS, now).expect("a token");
+        let token = cookies::mint(&policy, &keys(), IDS, SessionTimes::of_sign_in(now)).expect("a token");
         Self { policy, registry, token }
     }
 

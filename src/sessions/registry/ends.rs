@@ -89,11 +89,30 @@ pub(super) fn delete_selected(
     own_session: &str,
     now: Timestamp,
 ) -> Result<Vec<SqlRow>, StoreError> {
+    // Replaced sessions are not listed, so they do not count.
     match which {
-        Which::One(id) => delete(store, "id = ?", &[id.into()], now),
-        Which::All => delete(store, "1", &[], now),
-        Which::Others => delete(store, "id <> ?", &[own_session.into()], now),
+        Which::One(id) => delete_one(store, id, now),
+        Which::All => {
+            delete(store, "replaced_by IS NOT NULL", &[], now)?;
+            delete(store, "1", &[], now)
+        }
+        Which::Others => {
+            delete(store, "replaced_by IS NOT NULL AND id <> ?", &[own_session.into()], now)?;
+            // A request that the browser sent before it had the new cookie must not end the new session.
+            delete(
+                store,
+                "id <> ?1 AND id IS NOT (SELECT replaced_by FROM sessions WHERE id = ?1)",
+                &[own_session.into()],
+                now,
+            )
+        }
     }
+}
+
+/// Deletes a session, and the one that it has replaced, and records that they ended.
+pub(super) fn delete_one(store: &impl Store, id: &str, now: Timestamp) -> Result<Vec<SqlRow>, StoreError> {
+    delete(store, "replaced_by = ?", &[id.into()], now)?;
+    delete(store, "id = ?", &[id.into()], now)
 }
 
 /// Deletes the sessions that meet a condition, and records that they ended.

@@ -18,7 +18,7 @@ pub struct PasswordChange {
     pub status: UserStatus,
     /// The version that the change gave the user.
     pub version: i64,
-    /// The session in which the user changed the password. It stays.
+    /// The session in which the user changed the password. It stays, and so does one that has replaced it.
     pub kept_session: Option<String>,
 }
 
@@ -37,7 +37,9 @@ pub(super) fn changed(
     )?;
     if let Some(session) = kept_session {
         store.run(
-            "UPDATE sessions SET user_version = ?1 WHERE id = ?2 AND coalesce(user_version, 0) < ?1",
+            "UPDATE sessions SET user_version = ?1
+             WHERE (id = ?2 OR id = (SELECT replaced_by FROM sessions WHERE id = ?2))
+                AND coalesce(user_version, 0) < ?1",
             &[(*version).into(), session.into()],
         )?;
     }

@@ -1,6 +1,6 @@
 //! The tables of a user's registry, and their migrations.
 
-use super::{backchannel, credentials, devices, ends, passwords, profile};
+use super::{authentication, backchannel, credentials, devices, ends, passwords, profile};
 use crate::{
     identity::ended,
     platform::store::{Migration, Store, StoreError, add_column, run_all},
@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     add_devices,
     passwords::add_password_version,
     add_required_credentials,
+    authentication::add_replaced_by,
 ];
 
 const FIRST: &[&str] = &[

@@ -8,6 +8,8 @@ use crate::{
     platform::store::sqlite::Sqlite,
 };
 
+mod authentication;
+
 const T0: i64 = 1_700_000_000;
 
 struct Registry(Sqlite);
@@ -249,35 +251,6 @@ fn creates_missing_tables() {
     let registry = Registry(registry.0.restarted::<Sessions>());
     registry.at(1, Command::SignOut("a".into()));
     assert_eq!(recently_ended(&registry, 1).0, ["a"]);
-}
-
-#[test]
-fn a_session_authenticates_again_while_it_is_live() {
-    let registry = Registry::new();
-    registry.open(0, "a", status(Role::User, true, 1));
-    registry.open(0, "b", status(Role::User, true, 1));
-    let renew = |at: i64, credential: Credential| {
-        let author = Author { user: Some("usr_a".into()), credential, checked_at: Timestamp(T0 + at) };
-        registry.at(at, Command::Reauthenticate(author))
-    };
-    let session = |id: &str| Credential::Session(id.to_owned());
-    let authenticated_at = |at: i64, id: &str| match registry.at(at, check(id)) {
-        Reply::Live(live) => Some((live.authenticated_at.0 - T0, live.created_at.0 - T0)),
-        _ => None,
-    };
-    assert_eq!(authenticated_at(500, "a"), Some((0, 0)));
-    let Reply::Live(renewed) = renew(500, session("a")) else { panic!("live") };
-    assert_eq!(renewed.authenticated_at, Timestamp(T0 + 500));
-    assert_eq!(authenticated_at(600, "a"), Some((500, 0)));
-    assert_eq!(authenticated_at(600, "b"), Some((0, 0)), "only the author's session");
-    renew(400, session("a"));
-    assert_eq!(authenticated_at(600, "a"), Some((400, 0)), "a clock that was ahead does not count for ever");
-    assert_eq!(renew(600, Credential::Token("tok_1".into())), Reply::Refused(Refusal::Kind));
-    registry.at(601, Command::SignOut("a".into()));
-    assert_eq!(renew(601, session("a")), Reply::Refused(Refusal::SessionEnded));
-    assert_eq!(renew(1_000, session("b")), Reply::Refused(Refusal::SessionEnded), "expired");
-    registry.at(602, Command::Apply(status(Role::User, false, 2)));
-    assert_eq!(renew(602, session("b")), Reply::Refused(Refusal::SessionEnded), "disabled");
 }
 
 #[test]

@@ -170,9 +170,20 @@ impl StoredPasskey {
 }
 
 impl PasskeyError {
-    /// Returns the stable code, for the log, and what was expected, for a client that enrolls a passkey.
+    /// Returns the stable code, for the log.
     #[must_use]
-    pub fn texts(self) -> (&'static str, &'static str) {
+    pub fn code(self) -> &'static str {
+        self.texts().0
+    }
+
+    /// Returns what was expected, for a client that enrolls a passkey.
+    #[must_use]
+    pub fn expected(self) -> &'static str {
+        self.texts().1
+    }
+
+    /// Returns the code, and what was expected: beside each other, so that they are changed together.
+    fn texts(self) -> (&'static str, &'static str) {
         match self {
             Self::Encoding => ("encoding", "expected base64url without padding in each member"),
             Self::Credential => ("credential", "expected one credential of type \"public-key\""),
