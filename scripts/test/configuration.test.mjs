@@ -173,3 +173,27 @@ test("keepsAccounts reads SESSION as a table or as a JSON string", () => {
     assert.equal(keepsAccounts({ SESSION }), want, JSON.stringify(SESSION));
   }
 });
+
+test("of several values of a variable, the closest one to this machine wins", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const config = join(folder, "wrangler.toml");
+  const value = async (options) => (await readConfiguration({ config, ...options })).vars.UPSTREAM;
+  writeFileSync(
+    config,
+    '[vars]\nUPSTREAM = "http://file"\nA = "a"\n[env.next.vars]\nUPSTREAM = "http://env"\n',
+  );
+  assert.equal(await value({}), "http://file");
+  assert.equal(await value({ dev: true }), "http://file");
+  assert.equal(await value({ env: "next" }), "http://env");
+  // The variables of an environment replace all others.
+  assert.equal((await readConfiguration({ config, env: "next" })).vars.A, undefined);
+  writeFileSync(join(folder, ".dev.vars"), "UPSTREAM=http://dev\n");
+  assert.equal(await value({}), "http://file", "a deployment does not read it");
+  assert.equal(await value({ dev: true }), "http://dev");
+  assert.equal(await value({ dev: true, env: "next" }), "http://dev");
+  writeFileSync(join(folder, ".dev.vars.next"), "B=b\n");
+  assert.equal(await value({ dev: true, env: "next" }), "http://env", "it replaces the whole file");
+  const overrides = { UPSTREAM: "http://option" };
+  assert.equal(await value({ dev: true, overrides }), "http://option");
+});

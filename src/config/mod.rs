@@ -60,10 +60,14 @@ use crate::{
     audit::settings::Settings as AuditSettings,
     checkouts::settings::Settings as CheckoutSettings,
     guards::{GuardPolicy, limits::Limit, settings::Settings as GuardSettings},
+    http::{path::CanonicalPath, request::Request},
     idempotency::settings::Settings as IdempotencySettings,
     identity::csrf,
     redirects::site::Site,
-    routing::rule::Table,
+    routing::{
+        development::DevelopmentServer,
+        rule::{Names, RuleMatch, Table},
+    },
     sessions::settings::Settings as SessionSettings,
     tokens::{catalogue::Catalogue, settings::Settings as TokenSettings},
     upstream::settings::{Settings as UpstreamSettings, UpstreamContext},
@@ -99,6 +103,8 @@ pub struct Config {
     pub csrf: csrf::Policy,
     /// The route table.
     pub rules: Table,
+    /// The rule for the modules of a development server; `None` except in local development.
+    pub development_server: Option<DevelopmentServer>,
     /// The catalogue of operations for agents.
     pub catalogue: Catalogue,
     /// The number of plain passes for which the log has one line (`LOG_SAMPLE`).
@@ -108,6 +114,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Returns the rule for the path as written, and the rule that decides about the request.
+    #[must_use]
+    pub fn match_rule(&self, request: &Request<'_>, path: &CanonicalPath<'_>, names: Names) -> RuleMatch<'_> {
+        let server = self.development_server.as_ref();
+        match server.and_then(|server| server.rule_for(request, path, &self.rules)) {
+            Some(rule) => RuleMatch { as_written: rule, deciding: Ok(rule) },
+            None => self.rules.match_request(request.method, path, names),
+        }
+    }
+
     /// Returns the settings by which sessions open and end.
     #[must_use]
     pub fn login_context(&self) -> LoginContext<'_> {

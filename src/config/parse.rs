@@ -224,7 +224,6 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             "encoded_slashes is not allowed with static assets: their names contain no slash",
         );
     }
-
     let (session, secrets) = (session?, secrets?);
     let Secrets { keys, derivation, tickets, upstream_key, logout_key, setup_token, export, audit_keys } =
         secrets;
@@ -242,6 +241,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     );
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
     let cookies = session.names().cloned().collect();
+    let development_server = upstream::development_server(&context, upstream.as_ref());
     let csrf = csrf::Policy { allowed, strict: strict?, development, cookies };
     let return_path = return_path::Policy {
         login: login_path?,
@@ -306,6 +306,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         audit: AuditSettings { retention: audit_retention?, keys: audit_keys },
         csrf,
         rules,
+        development_server,
         catalogue,
         log_sample: log_sample?,
         entry_errors: Vec::new(),

@@ -78,6 +78,26 @@ fn accepts_the_minimal_configuration() {
 }
 
 #[test]
+fn serves_modules_only_in_local_development() {
+    let local = json!({
+        "ENVIRONMENT": "development",
+        "PUBLIC_ORIGINS": ["http://localhost:8787"],
+        "UPSTREAM": "http://127.0.0.1:5173",
+    });
+    assert!(parse_with(&local).expect("valid").development_server.is_some());
+    for (name, value) in [
+        ("PUBLIC_ORIGINS", json!(["http://localhost:8787", "https://app.example"])),
+        ("UPSTREAM", json!("https://origin.example")),
+    ] {
+        let mut changed = local.clone();
+        changed[name] = value;
+        assert!(parse_with(&changed).expect("valid").development_server.is_none(), "{name}");
+    }
+    let production = json!({"PUBLIC_ORIGINS": ["https://localhost"], "UPSTREAM": "http://127.0.0.1:5173"});
+    assert!(parse_with(&production).expect("valid").development_server.is_none());
+}
+
+#[test]
 fn keeps_problem_base() {
     for base in
         ["urn:vestibule:errors", "https://docs.example/errors.md", "http://localhost:1/e", "about:blank"]

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{parse::ParseContext, reader::Table, schema::UPSTREAM};
 use crate::{
     http::origin::{Origin, host_of},
+    routing::development::DevelopmentServer,
     upstream::settings::Upstream,
 };
 
@@ -67,6 +68,19 @@ pub(super) fn names(top: &Table<'_>, upstream: Option<&Upstream>) -> Vec<Origin>
     });
     let loopback: Vec<Origin> = loopback.collect();
     origins.into_iter().chain(loopback).collect()
+}
+
+/// Returns the rule for a development server: only in development, and only if all origins are on this machine.
+pub(super) fn development_server(
+    context: &ParseContext<'_>,
+    upstream: Option<&Upstream>,
+) -> Option<DevelopmentServer> {
+    match upstream {
+        Some(Upstream::Origin(origin)) if context.development => {
+            DevelopmentServer::new(context.public_origins, origin)
+        }
+        _ => None,
+    }
 }
 
 fn parse_origin(text: &str) -> Result<Origin, String> {

@@ -26,7 +26,7 @@ use crate::{
         step::Step,
     },
     responses::refusal::{self, DenialContext},
-    routing::rule::{Access, Audit, Confirm, Destination, Rule},
+    routing::rule::{Access, Audit, Confirm, Destination, Names, Rule},
 };
 
 /// The decisions about a request, with their reasons.
@@ -257,7 +257,7 @@ fn outcome_of(
 /// Returns the pattern of the deciding rule, and the reason if another rule matches the path as written.
 fn rule_label(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
     let path = CanonicalPath::parse_with_ambiguous_escapes(request.path);
-    let strict = path.map(|path| config.rules.find(request.method, &path));
+    let strict = path.map(|path| config.match_rule(request, &path, Names::Ignored).as_written);
     match strict {
         Ok(strict) if !std::ptr::eq(strict, rule) => format!(
             "{}: servers may read the path as this rule's path, and this rule is stricter than {}, the rule for the path as written",

@@ -89,7 +89,7 @@ impl<'a> RequestContext<'a> {
         // 4. find the rule: the strictest one of all readings of the path
         self.tracker.at(Step::Rule);
         let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
-        let found = config.rules.match_request(request.method, &path, names);
+        let found = config.match_rule(request, &path, names);
         self.rule = Some(found.as_written);
         let rule = found.deciding?;
         self.rule = Some(rule);

@@ -166,7 +166,7 @@ fn find_rule<'a, 'b>(
     request: &Request<'b>,
 ) -> Result<(CanonicalPath<'b>, &'a Rule), Rejection> {
     let path = CanonicalPath::parse_with_ambiguous_escapes(request.path)?;
-    let rule = config.rules.match_request(request.method, &path, names).deciding?;
+    let rule = config.match_rule(request, &path, names).deciding?;
     Ok((path, rule))
 }
 

@@ -11,10 +11,12 @@
 //! | `rule/table/warnings.rs` | warns of rules that lenient servers treat as one path |
 //! | `rule/table/tests.rs`, `rule/table/spellings.rs`, `rule/table/slashes.rs`, `rule/table/requirements.rs`, `rule/table/model.rs` | tests; the last one compares the table with a simple model |
 //! | `built_in.rs` | the built-in routes, one entry for each |
+//! | `development.rs` | the rule for the modules of a development server, in local development |
 //! | `owner.rs` | what `access = "owner"` asks of upstream, and what upstream answers |
 //! | `routed.rs` | a request with its rule |
 
 pub mod built_in;
+pub mod development;
 pub mod owner;
 pub mod routed;
 pub mod rule;

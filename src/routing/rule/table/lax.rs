@@ -90,12 +90,41 @@ impl Table {
         RuleMatch { as_written, deciding }
     }
 
+    /// Returns whether no reading of a path finds a rule: the default rule decides.
+    #[must_use]
+    pub fn has_no_rule_for(&self, method: &str, path: &CanonicalPath<'_>) -> bool {
+        let strict = self.find(method, path);
+        let request = RequestToMatch { method, path, names: Names::Ignored };
+        let reached = self.lax.as_ref().map(|lax| self.reached(lax, strict, request));
+        let reached = reached.unwrap_or_else(|| Ok(vec![strict]));
+        reached.is_ok_and(|rules| rules.iter().all(|rule| std::ptr::eq(*rule, &raw const self.default)))
+    }
+
     fn strictest<'a>(
         &'a self,
         lax: &Lax,
         strict: &'a Rule,
         request: RequestToMatch<'_>,
     ) -> Result<&'a Rule, Rejection> {
+        let path = request.path.as_str();
+        let has_slashes = request.path.has_ambiguous_escapes();
+        let reached = self.reached(lax, strict, request)?;
+        let used = strictest_of(&reached, Names::Count)
+            .or_else(|| strictest_of(&reached, Names::Ignored).filter(|_| request.names == Names::Ignored))
+            .ok_or(Rejection::AmbiguousPath)?;
+        let is_owner_certain = used.access != Access::Owner
+            || (identifies_owner(used, strict, path) && (!has_slashes || std::ptr::eq(used, strict)));
+        let are_slashes_allowed = !has_slashes || used.encoded_slashes;
+        if is_owner_certain && are_slashes_allowed { Ok(used) } else { Err(Rejection::AmbiguousPath) }
+    }
+
+    /// Lists the rules that the readings of a path find: first `strict`, that of the path as written.
+    fn reached<'a>(
+        &'a self,
+        lax: &Lax,
+        strict: &'a Rule,
+        request: RequestToMatch<'_>,
+    ) -> Result<Vec<&'a Rule>, Rejection> {
         let path = request.path.as_str();
         let ends = if lax.is_assets { Reading::LAST_SLASH | Reading::PAGES } else { Reading::LAST_SLASH };
         let has_slashes = request.path.has_ambiguous_escapes();
@@ -119,13 +148,7 @@ impl Table {
                 }
             }
         }
-        let used = strictest_of(&reached, Names::Count)
-            .or_else(|| strictest_of(&reached, Names::Ignored).filter(|_| request.names == Names::Ignored))
-            .ok_or(Rejection::AmbiguousPath)?;
-        let is_owner_certain = used.access != Access::Owner
-            || (identifies_owner(used, strict, path) && (!has_slashes || std::ptr::eq(used, strict)));
-        let are_slashes_allowed = !has_slashes || used.encoded_slashes;
-        if is_owner_certain && are_slashes_allowed { Ok(used) } else { Err(Rejection::AmbiguousPath) }
+        Ok(reached)
     }
 
     /// Searches the tree by one reading. Returns all rules of the most specific match.
