@@ -4,13 +4,14 @@
  * script creates the demo accounts. With `-- --empty` it creates none, so that you can create the first account.
  *
  * `PORT` and `ORIGIN_PORT` set the ports. If `.dev.vars` has another `UPSTREAM`, the Worker uses it and the sample
- * application is not started.
+ * application is not started. `-- --upstream URL` does the same, whatever `.dev.vars` says.
  */
 
 import { watchFile } from "node:fs";
 import { connect } from "node:net";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import { announce, originOf, parseUpstream } from "../packages/vestibule/cli/upstream.mjs";
 import { build, compileWorker } from "./lib/artefacts.mjs";
 import {
   checkConfiguration,
@@ -33,15 +34,19 @@ const codeAfter = (signal) => (running ? 0 : 128 + constants.signals[signal]);
 await main(start, codeAfter);
 
 async function start() {
-  const { empty } = readOptions(process.argv.slice(2), { empty: { type: "boolean" } });
+  const { empty, upstream } = readOptions(process.argv.slice(2), {
+    empty: { type: "boolean" },
+    upstream: { type: "string" },
+  });
   const port = portOf("PORT", DEFAULT_PORT);
   const originPort = portOf("ORIGIN_PORT", DEFAULT_ORIGIN_PORT);
   if (port === originPort) throw new Failure(`PORT and ORIGIN_PORT are both ${port}`);
+  const chosen = upstream === undefined ? {} : { UPSTREAM: parseUpstream(upstream, siteOf(port)) };
   await checkFree(port, "PORT");
 
   await Promise.all([setUp("npm", "dev-vars"), setUp("rust")]);
   const started = Date.now();
-  const overrides = overridesFor(port, originPort);
+  const overrides = { ...overridesFor(port, originPort), ...chosen };
   const configuration = await readConfiguration({ dev: true, overrides });
   const origin = `http://127.0.0.1:${originPort}`;
   const usesSample = configuration.vars.UPSTREAM === origin;
@@ -63,12 +68,15 @@ async function start() {
     const job = startOrigin(originPort, configuration.secrets);
     jobs.push({ name: "the sample application", job });
     await firstStatus(origin, jobs);
+  } else {
+    const own = originOf(configuration.vars.UPSTREAM);
+    if (own) await announce(own);
   }
   jobs.push({ name: "the Worker", job: startWorker(port, overrides, started) });
   const status = await firstStatus(`http://localhost:${port}/.well-known/vestibule`, jobs);
   if (status >= 500) throw new Failure(`the Worker answered ${status}: see its log above`);
 
-  const site = `http://localhost:${port}`;
+  const site = siteOf(port);
   // If Vestibule keeps no accounts, the sample application has its own.
   let hasUsers = !hasAccounts;
   const { ENDPOINTS: endpoints } = configuration.vars;
@@ -92,6 +100,10 @@ async function start() {
   );
   watchDevVars();
   await firstEnd(jobs);
+}
+
+function siteOf(port) {
+  return `http://localhost:${port}`;
 }
 
 /** Returns the variables that contain a port, if the ports are not the default ones. */

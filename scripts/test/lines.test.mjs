@@ -1,8 +1,8 @@
-// JSON Lines, as `npm run accounts` reads and sends them.
+// JSON Lines, as `vestibule accounts` reads and sends them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { batchesOf, lastWholeLine, nextOf } from "../lib/lines.mjs";
+import { batchesOf, lastWholeLine, nextOf } from "../../packages/vestibule/cli/lines.mjs";
 
 test("splits a file into requests, and keeps the numbers of its lines", () => {
   const numbered = (text) => [...batchesOf(text)].map(({ first, lines }) => [first, lines.length]);

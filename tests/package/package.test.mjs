@@ -257,8 +257,8 @@ test("keys prints new secrets, and other commands are explained", async () => {
   }
 });
 
-/** Runs `vestibule dev` until it answers, calls `body` with its origin, and ends it. */
-async function withDev(body) {
+/** Runs `vestibule dev` until it answers, calls `body` with its origin and its output, and ends it. */
+async function withDev(body, more = []) {
   const port = await freePort();
   const origins = JSON.stringify([`http://localhost:${port}`]);
   const path = join(home, ".dev.vars");
@@ -272,21 +272,26 @@ async function withDev(body) {
     "--port",
     String(port),
     "--show-interactive-dev-session=false",
+    ...more,
   ];
   const child = spawn(process.execPath, args, { cwd: home, env });
   let output = "";
-  const ready = new Promise((resolve, reject) => {
-    const onData = (text) => {
+  const waitFor = (pattern) =>
+    new Promise((resolve, reject) => {
+      const check = () => pattern.test(output) && resolve();
+      check();
+      child.on("output", check);
+      child.on("close", () => reject(new Error(`vestibule dev has ended:\n${output}`)));
+    });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (text) => {
       output += text;
-      if (/Ready on/.test(output)) resolve();
-    };
-    child.stdout.on("data", onData);
-    child.stderr.on("data", onData);
-    child.on("close", () => reject(new Error(`vestibule dev has ended:\n${output}`)));
-  });
+      child.emit("output");
+    });
+  }
   try {
-    await ready;
-    await body(`http://localhost:${port}`);
+    await waitFor(/Ready on/);
+    await body(`http://localhost:${port}`, { output: () => output, waitFor });
   } finally {
     if (child.exitCode === null) {
       child.kill("SIGTERM");
@@ -343,6 +348,129 @@ test("dev protects the application: a first account, a session, a healed cookie"
     assert.match(broken.headers.getSetCookie()[0], /^__Host-session=; .*Max-Age=0/);
     assert.deepEqual(received.splice(0), ["/deep/link"]);
   });
+});
+
+const MISTAKEN_UPSTREAMS = [
+  ["localhost:5173", /did you mean http:\/\/localhost:5173\?/],
+  ["http://localhost:5173/app", /without a path: did you mean http:\/\/localhost:5173\?/],
+  ["http://ada:secret@localhost:5173", /without a user name/],
+  ["ftp://localhost", /expected an origin, such as http:\/\/localhost:5173/],
+  ["http://", /expected an origin, such as/],
+  ["", /expected an origin, such as/],
+  ["http://127.0.0.1:8787", /Vestibule itself is there/],
+];
+
+test("dev rejects an --upstream that is no address of an application, and starts nothing", async () => {
+  for (const [text, message] of MISTAKEN_UPSTREAMS) {
+    const { code, stdout, stderr } = await vestibule(["dev", "--upstream", text]);
+    assert.equal(code, 2, text);
+    assert.match(stderr, message);
+    assert.match(stderr, /^--upstream /);
+    assert.equal(stdout, "");
+  }
+});
+
+test("dev --upstream wins over .dev.vars, and goes on if nothing listens there yet", async () => {
+  const port = await freePort();
+  const origin = `http://localhost:${port}`;
+  await withDev(
+    async (site, { output, waitFor }) => {
+      assert.match(output(), new RegExp(`starting ${site} before ${origin}\n`));
+      assert.match(
+        output(),
+        new RegExp(`nothing listens at ${origin} yet: until your application`),
+      );
+      assert.equal((await fetch(`${site}/assets/a.js`)).status, 502);
+      const other = createServer((request, response) => response.end(`other ${request.url}`));
+      await once(other.listen(port, "127.0.0.1"), "listening");
+      try {
+        await waitFor(new RegExp(`your application now listens at ${origin}`));
+        assert.equal(await (await fetch(`${site}/assets/a.js`)).text(), "other /assets/a.js");
+      } finally {
+        other.closeAllConnections();
+        other.close();
+      }
+    },
+    ["--upstream", origin],
+  );
+  assert.deepEqual(received.splice(0), []);
+});
+
+test("accounts exports the users of a deployment, and imports them", async () => {
+  const vars = join(home, ".dev.vars");
+  const before = readFileSync(vars, "utf8");
+  writeFileSync(vars, `${before}EXPORT_KEY=${"k3yZq8vR".repeat(6)}\n`);
+  const file = join(folder, "users.jsonl");
+  try {
+    await withDev(async (site) => {
+      const login = await fetch(`${site}/api/auth/login`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ email: "ada@example.com", password: "a long password" }),
+      });
+      const [cookie] = login.headers.getSetCookie()[0].split(";");
+      const accounts = (...args) =>
+        run(process.execPath, [bin("vestibule"), "accounts", ...args], {
+          cwd: home,
+          env: { ...env, VESTIBULE_COOKIE: cookie },
+        }).then(
+          ({ stdout }) => ({ code: 0, stdout }),
+          ({ code, stdout, stderr }) => ({ code, stdout, stderr }),
+        );
+      const exported = await accounts("export", site, file);
+      assert.deepEqual(exported, { code: 0, stdout: `${file}: 1 users\n` });
+      assert.equal(statSync(file).mode & 0o777, 0o600);
+      const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+      assert.equal(lines.length, 1);
+      assert.ok(!lines[0].includes("a long password"));
+      const again = await accounts("export", site, file);
+      assert.equal(again.code, 2);
+      assert.match(again.stderr, /exists: use --resume/);
+      assert.deepEqual(await accounts("export", site, file, "--resume"), {
+        code: 0,
+        stdout: `${file}: 0 users more\n`,
+      });
+      assert.deepEqual(await accounts("import", site, file), {
+        code: 0,
+        stdout: "0 added, 1 unchanged, 0 refused\n",
+      });
+      writeFileSync(file, "no line of an export\n");
+      const refused = await accounts("import", site, file, "--dry-run");
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /^line 1: /);
+      const resumed = await accounts("export", site, file, "--resume");
+      assert.equal(resumed.code, 2);
+      assert.equal(readFileSync(file, "utf8"), "no line of an export\n", "nothing is lost");
+    });
+  } finally {
+    writeFileSync(vars, before);
+  }
+  for (const [args, message] of [
+    [["export", "https://app.example.com"], /expected export or import, a URL and a file\nusage: /],
+    [["export", "app.example.com", "a"], /app\.example\.com: expected a URL/],
+    [["import", "http://app.example.com", "a"], /expected https/],
+    [["import", "https://app.example.com", "a", "--resume"], /only for export/],
+    [["export", "https://app.example.com", "a"], /either VESTIBULE_TOKEN or VESTIBULE_COOKIE/],
+  ]) {
+    const { code, stderr } = await vestibule(["accounts", ...args]);
+    assert.equal(code, 2);
+    assert.match(stderr, message);
+    assert.match(stderr, /vestibule accounts import URL FILE/);
+  }
+  const missing = await run(
+    process.execPath,
+    [bin("vestibule"), "accounts", "import", "http://localhost:1", join(folder, "missing")],
+    { env: { ...env, VESTIBULE_TOKEN: "mul_a" } },
+  ).catch((error) => error);
+  assert.equal(missing.code, 2);
+  assert.match(missing.stderr, /^cannot read .*missing: ENOENT/);
+});
+
+test("explain names the rule for the modules of a development server, which only --dev has", async () => {
+  const module = await vestibule(["explain", "GET", "/src/main.js", "--dev"]);
+  assert.match(module.stdout, /\(development server\)/);
+  const deployed = await vestibule(["explain", "GET", "/src/main.js"]);
+  assert.match(deployed.stdout + deployed.stderr, /401 unauthorized/);
 });
 
 test("hooks in TypeScript decide, and a hook that fails forbids", async () => {

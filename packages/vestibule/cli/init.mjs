@@ -5,6 +5,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } fr
 import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Failure } from "./failure.mjs";
+import { parseUpstream } from "./upstream.mjs";
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
@@ -65,12 +66,8 @@ function readArguments(args) {
     if (!LOGINS.includes(values.login)) {
       throw new RangeError(`--login ${values.login}: expected ${LOGINS.join(", ")}`);
     }
-    if (!URL.canParse(values.upstream) || new URL(values.upstream).pathname !== "/") {
-      throw new RangeError(
-        `--upstream ${values.upstream}: expected an origin, such as ${DEFAULT_UPSTREAM}`,
-      );
-    }
-    return { ...values, upstream: new URL(values.upstream).origin, folder: positionals[0] ?? "." };
+    const upstream = parseUpstream(values.upstream, "http://localhost:8787");
+    return { ...values, upstream, folder: positionals[0] ?? "." };
   } catch (error) {
     throw new Failure(
       `${error.message}\nusage: vestibule init [FOLDER] [--upstream URL] [--login WHO] [--toml]`,
@@ -160,7 +157,7 @@ function nextSteps({ folder, login, upstream, file }) {
   const enter = folder === "." ? "" : `cd ${folder} && `;
   const first = {
     accounts: `4. Open http://localhost:8787/_vestibule/setup and create the first account, with SETUP_TOKEN of .dev.vars.`,
-    upstream: `4. Open http://localhost:8787. Your login answers with X-Vestibule-User: see docs/sessions.md, "Signing in by upstream".`,
+    upstream: `4. Open http://localhost:8787. Your login answers with X-Vestibule-Login: see docs/sessions.md, "Signing in by upstream".`,
     token: `4. Open http://localhost:8787. Your application signs its session tokens with AUTH_SECRET of .dev.vars.`,
   }[login];
   return `Wrote ${file}, src/index.ts and .dev.vars.

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-/** The command line: `vestibule init | dev | check | explain | keys | audit-verify | deploy`. Needs no Rust. */
+/** The command line: `vestibule init | dev | check | explain | keys | accounts | audit-verify | deploy`. Needs no Rust. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { accounts } from "./accounts.mjs";
 import { auditVerify } from "./audit-verify.mjs";
 import {
   checkConfiguration,
@@ -18,6 +19,7 @@ import { explain } from "./explain.mjs";
 import { Failure } from "./failure.mjs";
 import { freshDevVars, init } from "./init.mjs";
 import { runTool } from "./tools.mjs";
+import { announce, originOf, parseUpstream, takeOption } from "./upstream.mjs";
 
 const USAGE = `usage: vestibule COMMAND
 
@@ -25,7 +27,8 @@ const USAGE = `usage: vestibule COMMAND
                   --upstream URL      where the application runs (default http://localhost:5173)
                   --login WHO         who signs users in: accounts (default), upstream or token
                   --toml              writes wrangler.toml instead of wrangler.jsonc
-  dev             checks the configuration, then runs the Worker locally: options of wrangler dev
+  dev             checks the configuration, then runs the Worker locally: options of wrangler dev, and
+                  --upstream URL      where the application runs, whatever the files say
   check           reports every mistake in the configuration
                   --dev               includes .dev.vars and its secrets
                   --env NAME, --config FILE
@@ -33,9 +36,14 @@ const USAGE = `usage: vestibule COMMAND
                   METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--dev] [--json]
                   --log FILE          replays an access log: what would be refused, by rule
   keys            prints new random secrets, in the format of .dev.vars
+  accounts        exports the users of a deployment, or imports them
+                  export URL FILE [--resume], import URL FILE [--dry-run], [--endpoints /api]
   audit-verify    verifies the audit trail of a deployment
                   URL [--days N] [--endpoints /api]
   deploy          checks the configuration, then deploys: options of wrangler deploy`;
+
+// Before the commands run: they are part of this module's evaluation.
+const PORT = "8787";
 
 const COMMANDS = {
   init: (args) => init(args),
@@ -44,6 +52,7 @@ const COMMANDS = {
   explain: (args) =>
     explain(args, { command: "vestibule explain", read: readConfiguration, runTool }),
   keys: () => console.log(freshDevVars().trim()),
+  accounts: (args) => accounts(args, { command: "vestibule accounts" }),
   "audit-verify": (args) => auditVerify(args, { command: "vestibule audit-verify" }),
   deploy,
 };
@@ -72,20 +81,20 @@ async function check(args) {
 }
 
 /** Runs `wrangler dev`. The site is http://localhost:8787 unless `--port` says otherwise. */
-async function dev(args) {
-  const { config, env } = configurationOptions(args);
-  const { port = PORT } = parseArgs({
-    args,
-    options: { port: { type: "string" } },
-    strict: false,
-  }).values;
-  const configuration = await readConfiguration({ config, env, dev: true });
+async function dev(all) {
+  const { config, env } = configurationOptions(all);
+  const { args, value } = takeOption(all, "--upstream");
+  const { port } = parseArgs({ args, options: { port: { type: "string" } }, strict: false }).values;
+  const site = `http://localhost:${port ?? PORT}`;
+  const overrides = value === undefined ? {} : { UPSTREAM: parseUpstream(value, site) };
+  const configuration = await readConfiguration({ config, env, dev: true, overrides });
   await checkConfiguration(configuration, runTool);
-  warnAboutOrigin(configuration.vars, port);
-  console.log(
-    `starting http://localhost:${port} before ${configuration.vars.UPSTREAM ?? "the upstream of the configuration"}`,
-  );
-  return wrangler(["dev", ...(args.includes("--port") ? [] : ["--port", PORT]), ...args]);
+  warnAboutOrigin(configuration.vars, port ?? PORT);
+  const upstream = originOf(configuration.vars.UPSTREAM);
+  console.log(`starting ${site} before ${upstream ?? "the upstream of the configuration"}`);
+  if (upstream) await announce(upstream);
+  const vars = Object.entries(overrides).flatMap(([name, text]) => ["--var", `${name}:${text}`]);
+  return wrangler(["dev", ...(port ? [] : ["--port", PORT]), ...vars, ...args]);
 }
 
 async function deploy(args) {
@@ -116,5 +125,3 @@ async function wrangler(args) {
   const [code] = await once(child, "close");
   return code ?? 1;
 }
-
-const PORT = "8787";

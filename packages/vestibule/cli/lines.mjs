@@ -1,4 +1,4 @@
-/** JSON Lines, as `npm run accounts` reads and sends them. */
+/** JSON Lines, as `vestibule accounts` reads and sends them. */
 
 /** The maximum of lines, and of bytes, that the gateway takes in one request. The bytes leave some room. */
 const MOST_LINES = 100;
