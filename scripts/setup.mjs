@@ -6,6 +6,7 @@
 import { isMain, main } from "./lib/process.mjs";
 import { setUpChromium } from "./setup/chromium.mjs";
 import { setUpDevVars } from "./setup/dev-vars.mjs";
+import { setUpLanguages } from "./setup/languages.mjs";
 import { setUpNpm } from "./setup/npm.mjs";
 import { setUpRust } from "./setup/rust.mjs";
 import { setUpSchemathesis } from "./setup/schemathesis.mjs";
@@ -18,6 +19,7 @@ const STEPS = {
   tools: setUpTools,
   chromium: setUpChromium,
   schemathesis: setUpSchemathesis,
+  languages: setUpLanguages,
   "dev-vars": setUpDevVars,
   site: setUpSite,
 };
@@ -27,4 +29,9 @@ export async function setUp(...names) {
   for (const name of names) await STEPS[name]();
 }
 
-if (isMain(import.meta.url)) await main(() => setUp(...Object.keys(STEPS)));
+// Only `npm run test:frameworks` needs them.
+const OPTIONAL = ["languages"];
+
+if (isMain(import.meta.url)) {
+  await main(() => setUp(...Object.keys(STEPS).filter((name) => !OPTIONAL.includes(name))));
+}

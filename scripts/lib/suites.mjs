@@ -130,6 +130,14 @@ export const SUITES = [
     count: countNode,
   },
   {
+    name: "recipes",
+    about: "the code of recipes that need no installation",
+    command: nodeTests("tests/recipes/hono.test.mjs"),
+    setUp: ["npm"],
+    after: ["build"],
+    count: countNode,
+  },
+  {
     name: "own-build",
     about: "build of a custom Worker that uses the crate",
     command: node(
@@ -158,9 +166,9 @@ export const SUITES = [
   },
   {
     name: "package",
-    about: "tests of the npm packages, without Rust",
-    command: nodeTests("tests/package/*.test.mjs"),
-    setUp: ["npm"],
+    about: "tests of the npm packages and of the tutorial, without Rust",
+    command: nodeTests("tests/package/*.test.mjs", "--test-concurrency=1"),
+    setUp: ["npm", "chromium"],
     after: ["package-build"],
     count: countNode,
   },
