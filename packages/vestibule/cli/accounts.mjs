@@ -115,11 +115,12 @@ async function send(url, init) {
   throw new Failure(wrong);
 }
 
-function readArguments() {
-  const usage =
-    "usage: VESTIBULE_TOKEN=mul_… vestibule accounts export|import URL FILE [--resume] [--dry-run] [--endpoints /api]";
+function readArguments(args, command) {
+  const usage = `usage: VESTIBULE_TOKEN=mul_… ${command} export URL FILE [--resume] [--endpoints /api]
+       VESTIBULE_TOKEN=mul_… ${command} import URL FILE [--dry-run] [--endpoints /api]`;
   try {
     const { values, positionals } = parseArgs({
+      args,
       options: {
         "dry-run": { type: "boolean", default: false },
         resume: { type: "boolean", default: false },
