@@ -10,6 +10,7 @@ export const SECTIONS = [
     text: "Start",
     items: [
       page("Overview and quick start", "README.md"),
+      page("Tutorial", "docs/tutorial.md"),
       page("Plain files", "docs/plain-files.md"),
       page("Troubleshooting", "docs/troubleshooting.md"),
     ],
@@ -40,6 +41,9 @@ export const SECTIONS = [
       page("Django", "docs/recipes/django.md"),
       page("FastAPI", "docs/recipes/fastapi.md"),
       page("Express", "docs/recipes/express.md"),
+      page("Hono", "docs/recipes/hono.md"),
+      page("Rails", "docs/recipes/rails.md"),
+      page("Go", "docs/recipes/go.md"),
       page("GraphQL", "docs/recipes/graphql.md"),
       page("WebSockets", "docs/recipes/sockets.md"),
     ],

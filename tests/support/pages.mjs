@@ -5,17 +5,17 @@
 // - `<!-- run -->`: commands, which must succeed;
 // - `<!-- run: until "TEXT" -->`: a command that goes on; its output has this text once it is ready;
 // - `<!-- shows -->`: lines, each of which the output of the commands before must have;
-// - `<!-- replaces NAME in FILE -->`: a member of a JSON file, up to the bracket that ends its list.
+// - `<!-- append to: NAME -->`: lines that are added to the end of a file.
 //
 // `run in FOLDER` runs in a folder below the first one; otherwise a section begins in the first one.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-const BLOCK = /^<!-- (file|run|shows|replaces)\b(.*) -->\n```\w*\n([\s\S]*?)^```$/gm;
+const BLOCK = /^<!-- (file|run|shows|append to)\b(.*) -->\n```\w*\n([\s\S]*?)^```$/gm;
 
 // Returns the blocks below each heading `## …`: `{kind, detail, code}`.
 export function sectionsOf(text) {
@@ -47,7 +47,7 @@ export function openTerminal(root, env) {
       let output = "";
       for (const { kind, detail, code } of blocks) {
         if (kind === "file") write(join(root, nameIn(detail)), code);
-        else if (kind === "replaces") replaceMember(root, detail, code);
+        else if (kind === "append to") appendFileSync(join(root, nameIn(detail)), `\n${code}`);
         else if (kind === "shows") {
           for (const line of code.trimEnd().split("\n")) {
             assert.ok(output.includes(line), `the output has no "${line}":\n${output}`);
@@ -82,18 +82,6 @@ export function openTerminal(root, env) {
 function write(path, text) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text);
-}
-
-function replaceMember(root, detail, code) {
-  const [, name, file] = /^ (\S+) in (\S+)$/.exec(detail);
-  const path = join(root, file);
-  const text = readFileSync(path, "utf8");
-  const member = new RegExp(`^ *"${name}": \\[[\\s\\S]*?^ *\\]\\n`, "m");
-  assert.match(text, member);
-  writeFileSync(
-    path,
-    text.replace(member, () => code),
-  );
 }
 
 // Runs commands as a shell does, and returns their output and the folder in which they ended.
