@@ -90,6 +90,8 @@ export const SECTIONS = [
       page("Security policy", "SECURITY.md"),
       page("Threat model", "docs/threat-model.md"),
       page("Attacks", "docs/attacks.md"),
+      page("Standards", "docs/standards.md"),
+      page("Supply chain", "docs/supply-chain.md"),
     ],
   },
   {
