@@ -359,7 +359,10 @@ test("no row and no file of the audit trail contains a secret, a token or a body
   const { items } = await trail.allRows();
   assert.ok(items.length > 15);
   const contents = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /-Audit$/.test(entry.parentPath))
+    // SQLite removes the index of its log (`-shm`) at any time. It has no rows.
+    .filter(
+      (entry) => entry.isFile() && /-Audit$/.test(entry.parentPath) && !entry.name.endsWith("-shm"),
+    )
     .map(({ parentPath, name }) => readFileSync(join(parentPath, name), "latin1"));
   assert.ok(
     contents.some((text) => text.includes("notes.write")),
