@@ -130,6 +130,14 @@ export const SUITES = [
     count: countNode,
   },
   {
+    name: "differential",
+    about: "tokens, cookies and return paths against other implementations",
+    command: nodeTests("tests/differential/*.test.mjs"),
+    setUp: ["npm", "chromium"],
+    after: ["build"],
+    count: countNode,
+  },
+  {
     name: "recipes",
     about: "the code of recipes that need no installation",
     command: nodeTests("tests/recipes/hono.test.mjs"),

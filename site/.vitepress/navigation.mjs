@@ -92,6 +92,7 @@ export const SECTIONS = [
       page("Attacks", "docs/attacks.md"),
       page("Standards", "docs/standards.md"),
       page("Supply chain", "docs/supply-chain.md"),
+      page("Conformance", "docs/conformance.md"),
     ],
   },
   {

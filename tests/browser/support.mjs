@@ -189,7 +189,7 @@ async function visit(t, browser, origin) {
   return { context, origin, page: await context.newPage() };
 }
 
-function launchBrowser() {
+export function launchBrowser() {
   return chromium.launch({
     executablePath: findChromium(),
     headless: true,

@@ -42,6 +42,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `wrapperModules`: modules of the test by name; the first one is the entry point in place of `./index.js`;
 // - `bindings`: more options of the isolate;
 // - `secondIsolate`: starts a second isolate with the same objects: `true`, or the variables that differ there;
+// - `others`: further isolates with the same objects: the variables that differ there, by the isolate's name;
 // - `port` and `https` (TLS): of `origin`;
 // - `shards`: binds `LOGINS`, so that sign-ins read copies;
 // - `folder`: where objects and KV are stored; without it, they are deleted at the end;
@@ -52,7 +53,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `direct`: an origin that leads straight to the Worker: it receives exactly the client's bytes;
 // - `origin`: an origin that leads through Miniflare's entry server, which stands in for Cloudflare's front end: it
 //   normalizes the URL, sets `CF-Connecting-IP`, and takes `MF-Original-URL` as the requested URL (for example https);
-// - `secondIsolate`: like `direct`, for the second isolate;
+// - `secondIsolate`: like `direct`, for the second isolate; `others`: the same for the others, by name;
 // - `log`: the log lines so far, and `waitForLog(test)`, which resolves to the first line that passes `test`;
 // - `stop`.
 export async function startWorker(options = {}) {
@@ -62,6 +63,7 @@ export async function startWorker(options = {}) {
     bindings = {},
     wrapperModules = {},
     secondIsolate = false,
+    others = {},
     shards = false,
   } = options;
   const { port = 0, folder, buildFolder = "build", https = false } = options;
@@ -78,6 +80,7 @@ export async function startWorker(options = {}) {
     ...(upstream ? { UPSTREAM: upstream } : {}),
     ...variables,
   };
+  const isolates = { ...(secondIsolate && { [SECOND]: secondIsolate }), ...others };
   const isolate = (name) => ({
     name,
     modules: [
@@ -94,7 +97,7 @@ export async function startWorker(options = {}) {
     compatibilityDate: compatibilityDate(),
     compatibilityFlags: ["enable_request_signal"],
     durableObjects: objectsOf(name, shards),
-    bindings: withoutNulls(name === MAIN ? all : { ...all, ...secondIsolate }),
+    bindings: withoutNulls({ ...all, ...isolates[name] }),
     ...bindings,
   });
   const worker = new Miniflare(
@@ -107,10 +110,11 @@ export async function startWorker(options = {}) {
         log.push(message);
         lines.emit("line");
       },
-      workers: [MAIN, ...(secondIsolate ? [SECOND] : [])].map(isolate),
+      workers: [MAIN, ...Object.keys(isolates)].map(isolate),
     }),
   );
-  const [url, direct, second] = await addresses(worker, secondIsolate).catch(async (error) => {
+  const names = Object.keys(isolates);
+  const [url, direct, ...more] = await addresses(worker, names).catch(async (error) => {
     // If it stayed open, the test runner would never exit.
     await worker.dispose().catch(() => {});
     throw error;
@@ -122,11 +126,12 @@ export async function startWorker(options = {}) {
       await once(lines, "line", { signal: AbortSignal.timeout(20_000) });
     }
   };
-  const [origin, main, other] = [url, direct, second].map((address) => address?.origin);
+  const origins = Object.fromEntries(names.map((name, at) => [name, more[at].origin]));
   return {
-    origin,
-    direct: main,
-    secondIsolate: other,
+    origin: url.origin,
+    direct: direct.origin,
+    secondIsolate: origins[SECOND],
+    others: origins,
     log,
     waitForLog,
     stop: () => worker.dispose(),
@@ -139,10 +144,9 @@ const SECOND = "second";
 const withoutNulls = (all) =>
   Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
 
-const addresses = async (worker, secondIsolate) => [
+const addresses = async (worker, others) => [
   await worker.ready,
-  await worker.unsafeGetDirectURL(MAIN),
-  ...(secondIsolate ? [await worker.unsafeGetDirectURL(SECOND)] : []),
+  ...(await Promise.all([MAIN, ...others].map((name) => worker.unsafeGetDirectURL(name)))),
 ];
 
 function compatibilityDate() {
