@@ -1,6 +1,6 @@
 /**
  * Explains how a request would be decided: `npm run explain -- METHOD URL [-H "Name: value"]… [--as WHO]
- * [--navigate] [--env NAME] [--config FILE] [--dev] [--json]`, or `--log FILE` instead of the method and the URL.
+ * [--navigate] [--env NAME] [--config FILE] [--dev] [--json]`, or `--log FILE [--reported]` instead of the method and the URL.
  *
  * The crate decides, without stores: it takes sessions and tokens in the request to be live. A running deployment
  * gives the same explanation with its stores, at `POST /api/explain`.

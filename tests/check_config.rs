@@ -10,12 +10,20 @@ use std::{
 use serde_json::{Value, json};
 
 fn check(agent_tokens: &str) -> Output {
+    check_with(agent_tokens, &json!({}))
+}
+
+fn check_with(agent_tokens: &str, more: &Value) -> Output {
+    let mut vars = json!({
+        "PUBLIC_ORIGINS": "https://app.example, https://www.example",
+        "UPSTREAM": "https://origin.example",
+        "SESSION": { "login": "accounts" },
+    });
+    for (name, value) in more.as_object().expect("an object") {
+        vars[name] = value.clone();
+    }
     run(&json!({
-        "vars": {
-            "PUBLIC_ORIGINS": "https://app.example, https://www.example",
-            "UPSTREAM": "https://origin.example",
-            "SESSION": { "login": "accounts" },
-        },
+        "vars": vars,
         "bindings": ["ACCOUNTS", "LIMITER", "SESSIONS", "TOKENS"],
         "secrets": { "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA", "AGENT_TOKENS": agent_tokens },
     }))
@@ -65,4 +73,34 @@ fn unknown_secrets_are_no_mistake() {
         "secrets": null,
     }));
     assert!(passed.status.success(), "{passed:?}");
+}
+
+#[test]
+fn warns_of_everything_in_report_mode() {
+    let good = "deploy:mk_".to_owned() + &"a7".repeat(20);
+    let limit = json!([{ "name": "few", "limit": 1, "period": "1m", "by": "address", "mode": "report" }]);
+    let routes = json!([
+        { "path": "/whole", "access": "user", "mode": "report" },
+        { "path": "/limited", "access": "user", "limit": "few" },
+        { "path": "/guard", "access": "user", "report": "hooks" },
+        { "path": "/strict", "access": "user", "mode": "enforce" },
+    ]);
+    let warnings = |more| {
+        let output = check_with(&good, &more);
+        assert!(output.status.success(), "{output:?}");
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let lines = text.lines().filter(|line| line.contains("report mode")).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    let found = warnings(json!({ "ROUTES": routes, "RATE_LIMITS": limit }));
+    for (line, part) in found.iter().zip(["\"/whole\"", "\"few\"", "report, in the rule for \"/guard\""]) {
+        assert!(line.contains(part), "{line}: {part}");
+    }
+    assert_eq!(found.len(), 3, "{found:?}");
+    let found =
+        warnings(json!({ "ROUTES": [routes[3], { "path": "/a", "access": "user" }], "MODE": "report" }));
+    assert!(found.iter().any(|line| line.contains("MODE: report mode")), "{found:?}");
+    assert!(!found.iter().any(|line| line.contains("/strict")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("\"/a\"")), "{found:?}");
 }

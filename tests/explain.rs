@@ -26,6 +26,7 @@ fn explain_as(client: &str, method: &str, path: &str, headers: &Value) -> String
                 { "path": "/people", "access": "human" },
                 { "path": "/never", "access": "user", "unauthenticated": "401" },
                 { "path": "/noted", "access": "public", "audit": "best_effort" },
+                { "path": "/tried", "access": "admin", "audit": "best_effort", "mode": "report" },
             ],
         },
         "bindings": ["ACCOUNTS", "AUDIT", "LIMITER", "SESSIONS", "TOKENS"],
@@ -157,4 +158,18 @@ fn replays_a_log_by_rule() {
             "5 /people | 401 unauthorized | pass",
         ]
     );
+}
+
+#[test]
+fn says_what_report_mode_lets_through() {
+    let text = explain_as("user", "GET", "/tried", &json!([]));
+    let outcome =
+        |step: &str| text.lines().find(|line| line.trim_start().starts_with(step)).unwrap_or_default();
+    assert!(outcome("access").contains("would refuse 403 forbidden_role"), "{text}");
+    assert!(outcome("hooks").contains("skipped") && outcome("dispatch").contains("passed"), "{text}");
+    assert!(
+        text.contains("\nwould_refuse: 403 forbidden_role at access. Report mode lets the request through\n"),
+        "{text}"
+    );
+    assert!(explain_as("admin", "GET", "/tried", &json!([])).contains("\nallow\n"));
 }

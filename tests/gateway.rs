@@ -73,6 +73,8 @@ struct Upstream {
     asset_answer: Cell<(u16, &'static str)>,
     /// Number of calls to objects. `None`: stores are unavailable.
     store_calls: Cell<Option<u32>>,
+    /// The number of the one call to an object that fails.
+    fails_at: Cell<Option<u32>>,
     /// Bodies of requests to external services, and their responses, the last one first.
     external_requests: RefCell<Vec<String>>,
     external_responses: RefCell<Vec<ExternalResponse>>,
@@ -158,6 +160,9 @@ impl ObjectCalls for Upstream {
 
     async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         self.store_calls.set(Some(self.store_calls.get().ok_or(Fault::StoreUnavailable)? + 1));
+        if self.fails_at.get() == self.store_calls.get() && self.fails_at.get().is_some() {
+            return Err(Fault::StoreUnavailable);
+        }
         assert!(self.dry_run.is_none() || O::is_read_only(command), "a dry run writes");
         Ok(self.objects.call::<O>(name, command, Timestamp(NOW)).expect("a reply"))
     }
@@ -324,6 +329,7 @@ fn upstream_with(answer: Result<Scripted, Fault>) -> Upstream {
         assets: RefCell::default(),
         asset_answer: Cell::new((200, "application/octet-stream")),
         store_calls: Cell::new(Some(0)),
+        fails_at: Cell::default(),
         external_requests: RefCell::default(),
         external_responses: RefCell::default(),
         elapsed: Cell::new(7),
@@ -1338,6 +1344,10 @@ mod open_streams;
 /// Commands of ended sessions, and tokens of demoted admins.
 #[path = "common/ended_sessions.rs"]
 mod ended_sessions;
+
+/// Report mode.
+#[path = "common/report_mode.rs"]
+mod report_mode;
 
 /// The pages of Vestibule.
 #[path = "common/pages.rs"]

@@ -131,3 +131,24 @@ test("exits with the exit code of the crate", async (t) => {
   const { code } = await run(t, ["GET", "/x"], { code: 7 });
   assert.equal(code, 7);
 });
+
+test("--reported counts a log without calling the crate", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const log = join(folder, "requests.log");
+  const wouldRefuse = { code: "forbidden_origin", status: 403, step: "csrf" };
+  writeFileSync(log, JSON.stringify({ event: "request", rule: "/pay", wouldRefuse }));
+  const { code, out } = await run(t, ["--log", log, "--reported"], { code: 1 });
+  assert.equal(code, 0);
+  assert.equal(
+    out,
+    [
+      "1 requests in the log. Let through in report mode: 1.",
+      "",
+      " requests  rule                         would be                     step",
+      "        1  /pay                         403 forbidden_origin         csrf",
+      "",
+    ].join("\n"),
+  );
+  assert.equal((await run(t, ["GET", "/x", "--reported"])).code, 2);
+});

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { readLog, requestOf } from "../../packages/vestibule/cli/log.mjs";
+import { readLog, readReported, requestOf } from "../../packages/vestibule/cli/log.mjs";
 
 for (const [format, line, want] of [
   [
@@ -55,4 +55,31 @@ test("counts equal requests, and the lines without one", async (t) => {
     isCut: false,
   });
   await assert.rejects(readLog(join(folder, "none")), /none: ENOENT/);
+});
+
+test("counts what report mode let through, by rule, refusal and step", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "requests.log");
+  const line = (event) => JSON.stringify({ event: "request", rule: "/a", ...event });
+  const role = { code: "forbidden_role", status: 403, step: "access" };
+  const expired = { code: "unauthorized", reason: "session_expired", status: 401, step: "access" };
+  const lines = [
+    line({ decision: "allow", passes: 100 }),
+    line({ decision: "would_refuse", wouldRefuse: expired, wouldExpireCookie: true }),
+    line({ decision: "would_refuse", wouldRefuse: role }),
+    line({ decision: "forbidden_policy", step: "policy", wouldRefuse: role }),
+    '{"event":"later_failed"}',
+    "hello",
+  ];
+  writeFileSync(file, lines.join("\n"));
+  assert.deepEqual(await readReported(file), {
+    rows: [
+      { rule: "/a", ...role, requests: 2 },
+      { rule: "/a", status: 401, code: "unauthorized", step: "access", requests: 1 },
+    ],
+    requests: 103,
+    keptCookies: 1,
+    unreadable: 2,
+  });
 });

@@ -65,6 +65,7 @@ export const SECTIONS = [
   {
     text: "Operate",
     items: [
+      page("Report mode", "docs/report-mode.md"),
       page("Operations", "docs/operations.md"),
       page("Runbooks", "docs/runbooks.md"),
       page("On your own servers", "deploy/README.md"),

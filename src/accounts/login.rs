@@ -276,7 +276,7 @@ impl IgnoredLogin {
             }
             Self::Site => (
                 "site",
-                "another site may have sent this GET: use POST, or a GET whose Sec-Fetch-Site or Referer names this site",
+                "another site may have sent this request: use POST, or a GET whose Sec-Fetch-Site or Referer names this site",
             ),
         };
         let methods = rule.methods.join(",");
@@ -308,8 +308,9 @@ fn check_login_header(
     if matches!(status, 206 | 304) {
         return Err(IgnoredLogin::Status);
     }
-    // The CSRF check has covered other methods before the request reached upstream.
-    if request.is_safe() && csrf::may_be_foreign(cx.csrf, request) {
+    // In report mode, a request can come this far although the CSRF check of other methods refused it.
+    let is_foreign = request.is_safe() && csrf::may_be_foreign(cx.csrf, request);
+    if is_foreign || csrf::check(cx.csrf, rule.csrf, request).is_err() {
         return Err(IgnoredLogin::Site);
     }
     Ok(())

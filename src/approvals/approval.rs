@@ -11,9 +11,12 @@
 use sha2::{Digest, Sha256};
 
 use crate::{
-    approvals::confirmations::{
-        self, AGENTS, ActorRef, Approval, ApprovalDetails, ApprovalRequest, Command, Confirmations,
-        PrincipalRef, Reply, Use, cut,
+    approvals::{
+        confirmations::{
+            self, AGENTS, ActorRef, Approval, ApprovalDetails, ApprovalRequest, Command, Confirmations,
+            PrincipalRef, Reply, Use, cut,
+        },
+        ignored_headers::{IGNORED_HEADERS, MEANINGLESS_PREFIXES},
     },
     base::{encoding, outline::outlined, sorting::sorted, time::whole_seconds},
     guards::GuardContext,
@@ -35,16 +38,20 @@ use crate::{
         step::Step,
     },
     redirects::site::Site,
-    routing::rule::{Confirm, Rule},
+    routing::{
+        report::{ReportMode, Reports},
+        rule::{Confirm, Rule},
+    },
     sessions::{
         cookies,
         registry::{self, Sessions},
     },
 };
 
-/// Proof that a request needs no approval, or that a person has approved it.
+/// Proof that a request needs no approval, that a person has approved it, or that its refusal was only reported.
 #[derive(Debug)]
 pub struct ApprovalPassed {
+    _reported: Option<ReportMode>,
     by: Option<String>,
     id: String,
     is_expired: bool,
@@ -60,7 +67,12 @@ pub struct ApprovalIds {
 }
 
 impl ApprovalPassed {
-    const NOT_NEEDED: Self = Self { by: None, id: String::new(), is_expired: false };
+    const NOT_NEEDED: Self = Self { _reported: None, by: None, id: String::new(), is_expired: false };
+
+    /// Lets a request pass whose refusal was reported. Nobody has approved it.
+    fn by_report(mode: ReportMode) -> Self {
+        Self { _reported: Some(mode), ..Self::NOT_NEEDED }
+    }
 
     /// Returns the id of the user who approved; `None` if no approval is needed.
     #[must_use]
@@ -103,19 +115,27 @@ pub struct ApprovalBody<'a> {
 ///
 /// # Errors
 /// [`EarlyResponse::ApprovalRequired`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the
-/// presented act does not permit the request.
+/// presented act does not permit the request; not if that is only reported.
 pub async fn check<E: Effects>(
     policy: ApprovalPolicy<'_>,
     effects: &E,
     rule: &Rule,
     context: GuardContext<'_>,
     body: ApprovalBody<'_>,
+    reports: &Reports,
 ) -> Result<ApprovalPassed, EarlyResponse> {
     if !is_required(rule, context.admission) {
         return Ok(ApprovalPassed::NOT_NEEDED);
     }
+    if let Some(mode) = reports.skip(Step::Confirmation) {
+        return Ok(ApprovalPassed::by_report(mode));
+    }
+    let may_create = !reports.reports(Step::Confirmation);
     // Boxed, because most requests do not need this code.
-    outlined(ask(policy, effects, rule, context, body)).await
+    match outlined(ask(policy, effects, rule, context, body, may_create)).await {
+        Ok(passed) => Ok(passed),
+        Err(refusal) => reports.refuse(Step::Confirmation, refusal).map(ApprovalPassed::by_report),
+    }
 }
 
 /// Returns whether a person has to approve an admitted request.
@@ -154,13 +174,15 @@ fn key(rule: &Rule, request: &Request<'_>) -> Result<Option<Key>, Rejection> {
     Ok(policy.map(|policy| Key::read(&request.headers, &policy)).transpose()?.flatten())
 }
 
-/// Asks for a person's approval, or uses it up.
+/// Asks for a person's approval, or uses it up. In report mode (`may_create` is false), nobody is asked: the request runs
+/// anyway.
 async fn ask<E: Effects>(
     policy: ApprovalPolicy<'_>,
     effects: &E,
     rule: &Rule,
     context: GuardContext<'_>,
     body: ApprovalBody<'_>,
+    may_create: bool,
 ) -> Result<ApprovalPassed, EarlyResponse> {
     check_eligible(rule, context.request, context.admission)?;
     let principal = context.admission.principal().ok_or(Rejection::ForbiddenKind)?;
@@ -199,6 +221,8 @@ async fn ask<E: Effects>(
         let kept = rule.idempotency.map_or(0, |policy| whole_seconds(policy.retention));
         let key = key.map(|key| (key.hashed(), kept));
         Command::Use(Use { id: id.to_owned(), requester, fingerprint, key })
+    } else if !may_create {
+        return Err(Rejection::ConfirmationRequired.into());
     } else {
         let id = effects.new_id(&format!("{}{object}.", confirmations::PREFIX));
         let shown = shown(rule, context, principal, body, headers);
@@ -213,7 +237,12 @@ async fn ask<E: Effects>(
     match effects.call_object::<Confirmations>(&object, &command).await? {
         Reply::Approved(by, is_expired) => {
             still_counts(effects, &by, principal).await?;
-            Ok(ApprovalPassed { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_expired })
+            Ok(ApprovalPassed {
+                _reported: None,
+                by: Some(by),
+                id: offered.unwrap_or_default().to_owned(),
+                is_expired,
+            })
         }
         Reply::Asked(approval) => {
             Err(EarlyResponse::ApprovalRequired(pending_approval(policy.site, &approval)))
@@ -346,45 +375,6 @@ const LONGEST_SHOWN: usize = 255;
 const LONGEST_TARGET: usize = 2_048;
 /// Maximum number of headers that a person sees. A request with more is rejected.
 const MOST_SHOWN: usize = 30;
-
-/// Headers that do not change what a request does, or that differ from one attempt to the next. `Content-Type` is here
-/// because it is compared separately.
-pub const IGNORED_HEADERS: &[&str] = &[
-    "authorization",
-    "b3",
-    "baggage",
-    "cache-control",
-    "cdn-loop",
-    "confirmation-id",
-    "connection",
-    "content-length",
-    "content-type",
-    "date",
-    "dnt",
-    "expect",
-    "host",
-    "idempotency-key",
-    "invocation-id",
-    "keep-alive",
-    "newrelic",
-    "origin",
-    "pragma",
-    "priority",
-    "referer",
-    "sentry-trace",
-    "te",
-    "traceparent",
-    "tracestate",
-    "transfer-encoding",
-    "uber-trace-id",
-    "upgrade-insecure-requests",
-    "user-agent",
-    "via",
-];
-
-/// Prefixes of more such headers.
-const MEANINGLESS_PREFIXES: &[&str] =
-    &["accept", "cf-", "sec-", "x-amzn-trace-", "x-b3-", "x-datadog-", "x-stainless-"];
 
 /// The rate limit in the response to a credential with too many open acts.
 #[expect(clippy::cast_possible_truncation, reason = "OK because both are small")]

@@ -3,6 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `approval.rs` | step 10 of a request: asks a person for an approval, or uses up the one that a person gave |
+//! | `ignored_headers.rs` | headers that do not count when a request is compared with the approved one |
 //! | `confirmations.rs` | acts (requests that wait for an approval), their states, and the decisions of people |
 //! | `confirmations/object.rs` | the `Confirmations` objects, which store acts and decisions |
 //! | `endpoints.rs` | `/api/confirmations` |
@@ -11,3 +12,4 @@
 pub mod approval;
 pub mod confirmations;
 pub mod endpoints;
+pub mod ignored_headers;

@@ -8,7 +8,10 @@
 //!    rejections are only logged: otherwise anyone could fill the trail.
 //! 3. Under `audit = "required"`, a row is also written before the request runs. If that fails, the request does not
 //!    run.
-//! 4. The row with the outcome is written after the answer, so that the client does not wait for it.
+//! 4. In report mode, a request that was let through despite a refusal gets a row, also without a principal: it has run.
+//!    Its decision is `would_refuse`. The row that `audit = "required"` demands is never in report mode: a request
+//!    without it does not run.
+//! 5. The row with the outcome is written after the answer, so that the client does not wait for it.
 //!
 //! A row has the canonical path without its query. Segments that contain an invite's token are replaced.
 
@@ -23,7 +26,7 @@ use crate::{
     identity::principal::{Actor, Principal},
     platform::{
         effects::Effects,
-        event::{ClaimState, Event, RequestMeta},
+        event::{ClaimState, Event, RequestMeta, WOULD_REFUSE, WouldRefuse},
         step::Step,
     },
     routing::rule::{Audit, Destination, Rule},
@@ -54,6 +57,8 @@ pub struct AuditRecord<'a> {
     pub confirmation_id: Option<&'a str>,
     /// Details of what an endpoint changed.
     pub detail: Option<&'a str>,
+    /// In report mode: the refusal of a request that was let through.
+    pub would_refuse: Option<&'a WouldRefuse>,
 }
 
 /// Writes the row that `audit = "required"` needs before an operation runs.
@@ -76,7 +81,10 @@ pub async fn begin<E: Effects>(
             dry_run.assume(Step::Audit);
             return Ok(AuditRecorded(()));
         }
-        let begun = Event::new(meta.request_id, record.method);
+        let mut begun = Event::new(meta.request_id, record.method);
+        if record.would_refuse.is_some() {
+            begun.decision = WOULD_REFUSE;
+        }
         let (object, command) =
             append_command(settings, record, "begun", &begun, meta).ok_or(Fault::Internal)?;
         outlined(effects.call_object::<AuditObject>(&object, &command)).await?;
@@ -100,7 +108,9 @@ pub fn end<E: Effects>(
         Destination::Endpoint(_) => {
             succeeded && (record.principal.is_some() || record.user.is_some() || record.detail.is_some())
         }
-        Destination::Upstream => event.decision == "allow" || record.principal.is_some(),
+        Destination::Upstream => {
+            matches!(event.decision, "allow" | WOULD_REFUSE) || record.principal.is_some()
+        }
     };
     if !is_recorded {
         return;
@@ -144,6 +154,8 @@ struct Row<'a> {
     method: &'a str,
     path: Cow<'a, str>,
     decision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_refuse: Option<&'a WouldRefuse>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     /// 0 if there is no answer yet.
@@ -214,6 +226,7 @@ impl<'a> Row<'a> {
             method: record.method,
             path: redact_invites(path),
             decision: event.decision,
+            would_refuse: record.would_refuse,
             reason: event.reason,
             status: event.status,
             principal: known.or(user),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{parse::ParseContext, reader::Table, schema::RATE_LIMIT};
+use super::{parse::ParseContext, reader::Table, report::MODES, schema::RATE_LIMIT};
 use crate::{
     base::time::whole_seconds,
     guards::{
@@ -44,11 +44,12 @@ fn parse_entry(members: &Table<'_>) -> Option<Limit> {
     let by = members.choice("by", &[("address", LimitBy::Address), ("principal", LimitBy::Principal)]);
     let is_open = members.choice("on_failure", &[("closed", false), ("open", true)]);
     let limit = members.number("limit", 1..=MAX_LIMIT);
+    let mode = members.choice("mode", MODES);
     let period = u32::try_from(whole_seconds(period?)).ok()?;
     // The names are leaked: the configuration lives as long as the isolate.
     let rate = RateLimit { name: name?.leak(), limit: limit?, period };
     let gate = members.text("gate").map(|name| &*name.leak());
-    Some(Limit { rate, by: by?, is_open: is_open?, gate })
+    Some(Limit { rate, by: by?, is_open: is_open?, gate, mode: mode? })
 }
 
 fn name(text: &str) -> Option<String> {

@@ -10,7 +10,7 @@
 //! | `mistake.rs` | collects mistakes |
 //! | `rules.rs` | builds the route table |
 //! | `built_in.rs` | adds the built-in routes whose feature is enabled |
-//! | `session.rs`, `mailer.rs`, `pages.rs`, `passwords.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `approvals.rs`, `audit.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
+//! | `session.rs`, `mailer.rs`, `pages.rs`, `passwords.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `approvals.rs`, `audit.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs`, `report.rs` | a parser each, of the variables or members that their name says |
 //! | `unusable.rs` | variables that cannot be used: broken JSON, unknown names |
 //! | `classes.rs` | the list of Durable Object classes |
 //! | `warnings.rs` | warnings for `check-config` |
@@ -37,6 +37,7 @@ mod pages;
 mod parse;
 mod passwords;
 mod reader;
+mod report;
 mod rules;
 pub mod schema;
 mod secrets;
@@ -66,6 +67,7 @@ use crate::{
     redirects::site::Site,
     routing::{
         development::DevelopmentServer,
+        report::Mode,
         rule::{Names, RuleMatch, Table},
     },
     sessions::settings::Settings as SessionSettings,
@@ -107,6 +109,8 @@ pub struct Config {
     pub development_server: Option<DevelopmentServer>,
     /// The catalogue of operations for agents.
     pub catalogue: Catalogue,
+    /// Whether refusals are enforced or only reported, unless a rule says otherwise (`MODE`).
+    pub mode: Mode,
     /// The number of plain passes for which the log has one line (`LOG_SAMPLE`).
     pub log_sample: u32,
     /// Invalid entries that are refused while everything else works. The log and `check-config` list them.
@@ -119,7 +123,7 @@ impl Config {
     pub fn match_rule(&self, request: &Request<'_>, path: &CanonicalPath<'_>, names: Names) -> RuleMatch<'_> {
         let server = self.development_server.as_ref();
         match server.and_then(|server| server.rule_for(request, path, &self.rules)) {
-            Some(rule) => RuleMatch { as_written: rule, deciding: Ok(rule) },
+            Some(rule) => RuleMatch { as_written: rule, deciding: Ok(rule), reports: rule.reported_steps() },
             None => self.rules.match_request(request.method, path, names),
         }
     }

@@ -11,17 +11,14 @@ use super::{
     pages::{self, ParsedPages},
     passwords,
     reader::{Table, expected},
+    report::MODES,
     rules::{self, RuleContext},
     schema::{SESSION, VARIABLES},
     secrets::{self, Secrets},
     session, upstream, webhooks,
 };
 use crate::{
-    accounts::{
-        logins::Logins,
-        pages::SIGN_IN,
-        settings::{Settings as AccountSettings, UserHeader},
-    },
+    accounts::{logins::Logins, pages::SIGN_IN, settings::Settings as AccountSettings},
     approvals::confirmations::Confirmations,
     audit::{Audit, settings::Settings as AuditSettings},
     base::time::Timestamp,
@@ -143,6 +140,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let log_sample =
         if development && !top.has("LOG_SAMPLE") { Some(1) } else { top.number("LOG_SAMPLE", 1..=1_000_000) };
     let problem_base = top.parse("PROBLEM_BASE", problem_base);
+    let mode = top.choice("MODE", MODES);
 
     let prefix = top.parse_shape("ENDPOINTS", built_in::parse_prefix);
     let all_built_in = BuiltInSettings::all(prefix.unwrap_or(built_in::DEFAULT_PREFIX));
@@ -180,7 +178,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         top.report("CREDENTIALS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
     }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
-    let user_headers = user_headers(&top, login_by);
+    let user_headers = session::user_headers(&top, login_by);
     let token_makers = credentials::token_makers(&top, login_by);
     let max_expiry = credentials::max_expiry(&top, login_by);
     let configured_tokens = credentials::agent_tokens(&context, &credentials);
@@ -213,6 +211,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         login_path: login_path.as_deref(),
         built_in_settings,
         available_guards: guard_settings.available,
+        mode: mode.unwrap_or_default(),
         limits: &limits,
         confirming_events: &confirming_events,
     };
@@ -308,6 +307,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         rules,
         development_server,
         catalogue,
+        mode: mode?,
         log_sample: log_sample?,
         entry_errors: Vec::new(),
     })
@@ -332,17 +332,6 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
         }
     }
     origins
-}
-
-fn user_headers(top: &Table<'_>, login: Option<Login>) -> Vec<UserHeader> {
-    if top.has("USER_HEADERS") && login.is_some_and(|login| login != Login::Accounts) {
-        top.report("USER_HEADERS", "requires SESSION.login = \"accounts\": names belong to accounts");
-    }
-    top.list("USER_HEADERS", |text| match text {
-        "name" => Ok(UserHeader::Name),
-        "email" => Ok(UserHeader::Email),
-        _ => Err(format!("expected \"name\" or \"email\", found {text:?}")),
-    })
 }
 
 fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {

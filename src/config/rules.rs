@@ -13,6 +13,7 @@ use super::{
     mistake::Mistakes,
     parse::ParseContext,
     reader::{Table, expected},
+    report,
     schema::RULE,
     slashes,
 };
@@ -23,6 +24,7 @@ use crate::{
     http::request::SUPPORTED_METHODS,
     routing::{
         owner::OwnerFrom,
+        report::Mode,
         rule::{self, Access, Csrf, Destination, Redirects, Rule, RuleError, Unauthenticated},
     },
     sessions::settings::{Check, Login},
@@ -34,6 +36,8 @@ pub(super) struct RuleContext<'a> {
     pub(super) login_path: Option<&'a str>,
     pub(super) built_in_settings: BuiltInSettings,
     pub(super) available_guards: AvailableGuards,
+    /// `MODE`.
+    pub(super) mode: Mode,
     /// The limits that rules may name.
     pub(super) limits: &'a [Limit],
     /// The events that confirm checkouts.
@@ -54,8 +58,12 @@ pub(super) fn parse(
     extra_rules: Vec<ExtraRule>,
 ) -> Option<rule::Table> {
     let ParseContext { variables, mistakes, .. } = *context;
-    let RuleContext { login_path, built_in_settings, .. } = *rule_context;
-    let mut table = rule::Table::new(Rule::new("(no rule)", Access::Authenticated, Destination::Upstream));
+    let RuleContext { login_path, built_in_settings, mode, .. } = *rule_context;
+    let to_upstream = |path: &str, access| Rule {
+        reports: report::of_deployment(mode),
+        ..Rule::new(path, access, Destination::Upstream)
+    };
+    let mut table = rule::Table::new(to_upstream("(no rule)", Access::Authenticated));
     // The built-in routes never tie with each other: the tests check that.
     built_in::add_built_in_routes(&mut table, built_in_settings).ok()?;
     let names: Vec<&String> = sorted(variables.keys().filter(|name| is_routes(name)).collect());
@@ -85,7 +93,7 @@ pub(super) fn parse(
     }
     let login_path = login_path?;
     if !built_in_settings.is_page(login_path) && table.exact("GET", login_path).is_none() {
-        let mut page = Rule::new(login_path, Access::Public, Destination::Upstream);
+        let mut page = to_upstream(login_path, Access::Public);
         page.methods = vec!["GET".to_owned()];
         table.add(page).ok()?;
     }
@@ -101,7 +109,7 @@ fn add_rule(
     context: &RuleContext<'_>,
     mistakes: &Mistakes,
 ) {
-    let RuleContext { login_path, built_in_settings, available_guards, limits, .. } = *context;
+    let RuleContext { login_path, built_in_settings, available_guards, limits, mode, .. } = *context;
     let BuiltInSettings { check, login_by, bound, .. } = built_in_settings;
     let members = Table::open(location, Some(entry), RULE, mistakes);
     if !entry.is_object() {
@@ -186,6 +194,7 @@ fn add_rule(
         (false, true) => members.report("owner_from", "requires access = \"owner\""),
         _ => {}
     }
+    let reports = report::parse_for_rule(&members, limit.and_then(|at| limits.get(at)), mode);
     let encoded_slashes = slashes::parse_for_rule(&members, &path, owner_from.as_ref());
     let rule = Rule {
         methods,
@@ -206,6 +215,7 @@ fn add_rule(
         policy: guards.policy,
         confirm,
         audit,
+        reports,
         encoded_slashes,
         catalogue: listed,
         login: signs_in,

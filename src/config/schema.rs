@@ -113,6 +113,7 @@ pub const VARIABLES: &[Member] = &[
         "production",
         Choice(&["production", "development"]),
     ),
+    given("MODE", "\"enforce\" or \"report\"", "enforce", MODE),
     required("PUBLIC_ORIGINS", "a list of at least one origin", List(&ORIGIN)),
     open("UPSTREAM", "the origin of the application, or a table", Either(&UPSTREAM_ORIGIN, &Table(UPSTREAM))),
     open("UPSTREAM_ALIASES", "a list of origins", List(&ORIGIN)),
@@ -264,6 +265,8 @@ pub const RULE: &[Member] = &[
     open("policy", "the name of a policy", NAME),
     open("confirm", "\"human\"", Choice(&["human"])),
     open("audit", "\"best_effort\" or \"required\"", Choice(&["best_effort", "required"])),
+    open("mode", "\"enforce\" or \"report\"", MODE),
+    open("report", "a list of guards of the rule", List(&GUARD)),
     given("encoded_slashes", "true or false", "false", Flag),
     open("catalogue", "true or a table", Either(&Flag, &Table(CATALOGUE))),
 ];
@@ -316,6 +319,7 @@ pub const RATE_LIMIT: &[Member] = &[
     required("by", "\"address\" or \"principal\"", Choice(&["address", "principal"])),
     given("on_failure", "\"closed\" or \"open\"", "closed", Choice(&["closed", "open"])),
     open("gate", "the name of a rate-limit binding", Text(".", "GATE")),
+    given("mode", "\"enforce\" or \"report\"", "enforce", MODE),
 ];
 
 /// The members of `BOT_CHECK`.
@@ -385,6 +389,8 @@ const HEADER: Form = Text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "X-Signature");
 const COOKIE: Form = Text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "__Host-session");
 const CLAIM: Form = Text(".", "sub");
 const URL: Form = Text(r"^https?://[^#\s@]+$", "https://policy.example.com/decide");
+const MODE: Form = Choice(&["enforce", "report"]);
+const GUARD: Form = Choice(&["return_field", "bot_check", "feature", "hooks", "policy", "confirm"]);
 const METHOD: Form = Choice(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const ORIGIN: Form = Text(r"^https?://[^/?#@,\sA-Z]+$", "https://app.example.com");
 const UPSTREAM_ORIGIN: Form = Text(r"^https?://[^/?#@,\sA-Z]+/?$", "https://origin.example.com");

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::{parse::ParseContext, reader::Table, rules::RECENT};
 use crate::{
-    accounts::{Accounts, settings::RequiredFactor},
+    accounts::{
+        Accounts,
+        settings::{RequiredFactor, UserHeader},
+    },
     crypto::jwt::claims::{Expected, STARTED_AT},
     guards::limiter::Limiter,
     http::{
@@ -208,3 +211,15 @@ fn non_empty(text: &str) -> Result<String, String> {
 pub(super) const OTHER_CLAIMS: &[&str] = &["exp", "iat", "nbf", "iss", "aud", STARTED_AT];
 
 const MAX_LEEWAY: Duration = Duration::from_mins(1);
+
+/// Parses `USER_HEADERS`.
+pub(super) fn user_headers(top: &Table<'_>, login: Option<Login>) -> Vec<UserHeader> {
+    if top.has("USER_HEADERS") && login.is_some_and(|login| login != Login::Accounts) {
+        top.report("USER_HEADERS", "requires SESSION.login = \"accounts\": names belong to accounts");
+    }
+    top.list("USER_HEADERS", |text| match text {
+        "name" => Ok(UserHeader::Name),
+        "email" => Ok(UserHeader::Email),
+        _ => Err(format!("expected \"name\" or \"email\", found {text:?}")),
+    })
+}

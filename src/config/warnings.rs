@@ -1,8 +1,9 @@
 //! Warnings for `check-config`: settings that are valid, but that the operator probably did not intend.
 
-use super::{Config, secrets::how_to_set};
+use super::{Config, report::GUARDS, secrets::how_to_set};
 use crate::{
-    routing::rule::Confirm,
+    platform::step::Step,
+    routing::{report::Mode, rule::Confirm},
     sessions::{cookies::Policy, settings::Login},
     upstream::settings::Upstream,
 };
@@ -11,7 +12,7 @@ impl Config {
     /// Lists the warnings. Each one names the setting, and says what is wrong with it.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.report_mode_warnings();
         if self.sessions.login == Login::Upstream && !self.rules.rules().iter().any(|rule| rule.login) {
             warnings.push(
                 "ROUTES: users cannot sign in: set login = true, and methods, on the rule that signs them in (SESSION.login = \"upstream\")"
@@ -45,6 +46,45 @@ impl Config {
             warnings.push(format!(
                 "UPSTREAM_SECRET: expected a secret of at least 32 bytes, found nothing: upstream gets no assertion, so it cannot detect requests that bypass Vestibule ({how})"
             ));
+        }
+        warnings
+    }
+
+    /// Lists what is in report mode: it protects nothing.
+    fn report_mode_warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.mode == Mode::Report {
+            warnings.push(
+                "MODE: report mode: paths without a rule, and all rules without mode = \"enforce\", let every request through that they would refuse: remove MODE when the log has no more would_refuse (see docs/report-mode.md)"
+                    .to_owned(),
+            );
+        }
+        for rule in self.rules.rules() {
+            let path = &rule.path;
+            let steps = rule.reported_steps();
+            if steps.is_all() {
+                warnings.push(format!(
+                    "mode, in the rule for {path:?}: report mode: requests that this rule would refuse are let through (see docs/report-mode.md)"
+                ));
+            } else if let Some(name) =
+                rule.limit.and_then(|at| self.limits.get(at)).map(|limit| limit.rate.name)
+                && steps.has(Step::AddressLimit)
+            {
+                warnings.push(format!(
+                    "mode, in the limit {name:?} of RATE_LIMITS: report mode: the rule for {path:?} lets requests beyond this limit through (see docs/report-mode.md)"
+                ));
+            }
+            let guards: Vec<&str> = GUARDS
+                .iter()
+                .filter(|(_, step)| !steps.is_all() && steps.has(*step))
+                .map(|(name, _)| *name)
+                .collect();
+            if !guards.is_empty() {
+                warnings.push(format!(
+                    "report, in the rule for {path:?}: report mode: requests that {} would refuse are let through (see docs/report-mode.md)",
+                    guards.join(", ")
+                ));
+            }
         }
         warnings
     }

@@ -3,6 +3,9 @@
 //! If a step needs the body, the client is checked twice. The first check prevents that a body is read for a client
 //! without access. The second check is made after reading, because a client can send its body slowly and lose access in
 //! the meantime.
+//!
+//! In report mode, a refusal is reported, and the request continues with the principal whom its credential proves, or
+//! without one.
 
 use super::request_context::{Matched, RequestContext};
 use crate::{
@@ -16,12 +19,17 @@ use crate::{
         reply::EarlyResponse,
     },
     identity::{
-        access::{self, Admission},
+        access::{self, Admission, Identity},
         principal::{Actor, Principal},
-        step_up, token_scope,
+        step_up,
+        token_scope::{self, InScope},
     },
     platform::{effects::Effects, step::Step},
-    routing::rule::{Access, Audit},
+    routing::{
+        owner::Ownership,
+        report::Checked,
+        rule::{Access, Audit},
+    },
     sessions::{cookies, sent_to_login},
     upstream::ownership,
 };
@@ -46,17 +54,25 @@ impl<'a> RequestContext<'a> {
         loop {
             let admission = self.check_now(effects, matched).await?;
             if let Some((body, principal_before)) = body_read {
-                self.check_same_principal(principal_before, &admission)?;
+                let is_same = self.check_same_principal(principal_before, &admission);
+                let admission = match self.reports.check(Step::Identity, is_same)? {
+                    Checked::Passed(()) => admission,
+                    Checked::Reported(mode) => admission.without_principal(mode),
+                };
                 return Ok(Authorized { admission, body });
             }
             // 9. rate limit by principal
-            self.tracker.at(Step::PrincipalLimit);
-            let principal = admission.principal();
-            let rate_limit =
-                limits::by_principal(&config.limits, effects, matched.rule, request, principal).await?;
-            self.rate_limit = self.rate_limit.or(rate_limit);
+            if self.reports.skip(Step::PrincipalLimit).is_none() {
+                self.tracker.at(Step::PrincipalLimit);
+                let principal = admission.principal();
+                let counted =
+                    limits::by_principal(&config.limits, effects, matched.rule, request, principal).await;
+                let counted = self.reports.check(Step::PrincipalLimit, counted)?;
+                self.rate_limit = self.rate_limit.or(counted.passed().flatten());
+            }
+            let (tracker, reports) = (&self.tracker, &self.reports);
             let intake =
-                intake::read(config, effects, matched.rule, request, &self.tracker, admission).await?;
+                intake::read(config, effects, matched.rule, request, tracker, reports, admission).await?;
             body_read = match intake.admission {
                 AdmissionState::Valid(admission) => return Ok(Authorized { admission, body: intake.body }),
                 AdmissionState::MustRecheck(principal) => Some((intake.body, principal)),
@@ -86,8 +102,17 @@ impl<'a> RequestContext<'a> {
         self.tracker.at(Step::Identity);
         let is_login_page = path.as_str() == config.site.return_path.login && request.is_navigation();
         let needed = Needed { freshness: Freshness::of(rule, is_login_page), recent: rule.recent };
-        let identity =
-            identify::identify(config, effects, &mut self.session_cookies, needed, request, meta).await?;
+        let identified =
+            identify::identify(config, effects, &mut self.session_cookies, needed, request, meta).await;
+        let identified = self.reports.check(Step::Identity, identified)?;
+        let not_identified = identified.reported();
+        let identity = match identified {
+            Checked::Passed(identity) => identity.usable_after(csrf_passed),
+            Checked::Reported(_) => {
+                self.session_cookies.withhold();
+                Identity::unknown(meta.now)
+            }
+        };
         let may_redirect = || {
             !step_up::is_asked(request)
                 && !sent_to_login::asks_to_sign_in(
@@ -98,9 +123,8 @@ impl<'a> RequestContext<'a> {
                 )
         };
         if is_login_page && identity.principal.is_ok() && may_redirect() {
-            return Err(EarlyResponse::SignedIn(
-                config.site.return_path.asked_for(request).as_str().to_owned(),
-            ));
+            let next = config.site.return_path.asked_for(request).as_str().to_owned();
+            self.reports.refuse(Step::Identity, EarlyResponse::SignedIn(next))?;
         }
         // Under a public rule, the session was not checked. A cookie alone does not prove a user's identity.
         let is_kept =
@@ -114,20 +138,29 @@ impl<'a> RequestContext<'a> {
         if effects.as_dry_run().is_some() {
             self.facts.scope.clone_from(&identity.scope);
         }
-        let in_scope = token_scope::check(identity.scope.as_ref(), rule, request)?;
+        let in_scope = token_scope::check(identity.scope.as_ref(), rule, request)
+            .or_else(|refusal| self.reports.refuse(Step::Scope, refusal).map(InScope::by_report))?;
         // 8. the rest of access
         self.tracker.at(Step::Access);
-        let ownership = ownership::look_up_owner(
-            config.upstream_context(),
-            effects,
-            rule,
-            request,
-            path,
-            &identity,
-            self.identity_headers(),
-        )
-        .await?;
-        let admission = access::admit(rule, csrf_passed, in_scope, identity, ownership)?;
+        let ownership = if self.reports.skip(Step::Access).is_some() {
+            Checked::Passed(Ownership::NotChecked)
+        } else {
+            let (cx, headers) = (config.upstream_context(), self.identity_headers());
+            let found = ownership::look_up_owner(cx, effects, rule, request, path, &identity, headers).await;
+            self.reports.check(Step::Access, found)?
+        };
+        let ownership = ownership.passed().unwrap_or(Ownership::NotChecked);
+        let admission = match access::admit(rule, csrf_passed, in_scope, identity, ownership) {
+            Ok(admission) => admission,
+            Err(refused) => {
+                let mode = self.reports.refuse(Step::Access, refused.rejection)?;
+                refused.by_report(rule, mode)
+            }
+        };
+        let admission = match not_identified {
+            Some(mode) => admission.without_principal(mode),
+            None => admission,
+        };
         self.event.principal = admission.principal().map(Principal::kind);
         Ok(admission)
     }

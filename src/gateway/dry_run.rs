@@ -22,17 +22,17 @@ use crate::{
     },
     platform::{
         effects::{DryRun, Effects},
-        event::{Event, RequestMeta},
+        event::{Event, RequestMeta, WOULD_REFUSE, WouldRefuse},
         step::Step,
     },
-    responses::refusal::{self, DenialContext},
+    responses::refusal,
     routing::rule::{Access, Audit, Confirm, Destination, Names, Rule},
 };
 
 /// The decisions about a request, with their reasons.
 #[derive(Debug, Serialize)]
 pub struct Trace {
-    /// `allow`, or the decision as in the log.
+    /// `allow`, `would_refuse`, or another decision as in the log.
     pub decision: &'static str,
     /// Reason of the rejection, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +40,9 @@ pub struct Trace {
     /// Status of the answer. Absent if upstream or an endpoint would answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// In report mode: the refusal of a request that would be let through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_refuse: Option<WouldRefuse>,
     /// The rule. Absent if the path was rejected.
     pub rule: Option<Found>,
     /// The principal, if known.
@@ -98,6 +101,8 @@ pub enum Outcome {
     Passed,
     /// The step rejected or redirected the request.
     Refused,
+    /// In report mode: the step would reject or redirect the request, and lets it pass.
+    WouldRefuse,
     /// The step does not apply to this request.
     Skipped,
     /// The step depends on something that a dry run does not check. It was assumed to pass.
@@ -131,8 +136,9 @@ pub async fn run<E: Effects + WithHooks>(
     let no_assumptions = DryRun::default();
     let dry_run = dry.as_dry_run().unwrap_or(&no_assumptions);
     let mut event = Event::new(meta.request_id, request.method);
-    let denial = DenialContext { config, request, meta, rule: cx.rule };
-    let rule = cx.rule;
+    cx.log_reported();
+    let would_refuse = cx.event.would_refuse;
+    let (denial, rule) = (cx.denial(), cx.rule);
     let (principal, mut stopped, mut status) = (cx.facts.principal.clone(), None, None);
     match outcome {
         Ok(admitted) => {
@@ -152,6 +158,9 @@ pub async fn run<E: Effects + WithHooks>(
             stopped = Some(cx.tracker.step());
             status = Some(refusal::respond_early(denial, early, &cx.target, &mut event).0.status);
         }
+    }
+    if would_refuse.is_some() && stopped.is_none() {
+        event.decision = WOULD_REFUSE;
     }
     let detail_of = |step| match step {
         Step::Path if rule.is_some() => Some(cx.target.clone()),
@@ -174,17 +183,30 @@ pub async fn run<E: Effects + WithHooks>(
         let outcome = match stopped {
             Some(at) if step > at => Outcome::NotReached,
             Some(at) if step == at => Outcome::Refused,
+            _ if would_refuse.is_some_and(|refusal| refusal.step == step) => Outcome::WouldRefuse,
+            // Under a rule in report mode, no guard runs after a refusal.
+            _ if would_refuse.is_some_and(|refusal| refusal.step < step)
+                && cx.reports.skip(step).is_some() =>
+            {
+                Outcome::Skipped
+            }
             _ if step == Step::Scope && cx.facts.scope.is_none() => Outcome::Skipped,
             _ => outcome_of(config, step, rule, request, dry_run),
         };
-        let refusal = || event.reason.map_or(event.decision, |reason| reason).to_owned();
-        let detail = if outcome == Outcome::Refused { Some(refusal()) } else { detail_of(step) };
+        let detail = match (outcome, would_refuse) {
+            (Outcome::Refused, _) => Some(event.reason.unwrap_or(event.decision).to_owned()),
+            (Outcome::WouldRefuse, Some(refusal)) => {
+                Some(format!("{} {}", refusal.status, refusal.reason.unwrap_or(refusal.code)))
+            }
+            _ => detail_of(step),
+        };
         Decided { step, outcome, detail: detail.filter(|_| outcome != Outcome::NotReached) }
     };
     Trace {
         decision: event.decision,
         reason: event.reason,
         status,
+        would_refuse,
         rule: rule.map(|rule| Found {
             path: rule.path.clone(),
             methods: rule.methods.clone(),

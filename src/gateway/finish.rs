@@ -18,14 +18,11 @@ use crate::{
     identity::call,
     platform::{
         effects::Effects,
-        event::{ClaimState, Event},
+        event::{ClaimState, Event, WOULD_REFUSE},
         once::LoggedOnce,
         sampling::PlainPasses,
     },
-    responses::{
-        refusal::{self, DenialContext},
-        response, shadowed,
-    },
+    responses::{refusal, response, shadowed},
     routing::rule::{Audit, Destination, Rule},
     sessions::{cookies::CookieChanges, sent_to_login},
 };
@@ -68,7 +65,9 @@ impl<'a> RequestContext<'a> {
                 edits.append.extend(timing);
                 edits.append.extend(response::rate_limits(self.rate_limit));
                 let principal = self.facts.principal.as_ref();
-                let stream = stream_check::opened(rule, principal, relayed.status, &headers);
+                // In report mode, no stream is ended.
+                let watched = principal.filter(|_| !self.reports.is_of_whole_rule());
+                let stream = stream_check::opened(rule, watched, relayed.status, &headers);
                 Answer::relayed(relayed.response, edits, stream)
             }
             Ok(DispatchOutcome::Page(file, found)) => {
@@ -108,19 +107,18 @@ impl<'a> RequestContext<'a> {
                     self.session_cookies.reject(Reason::SessionEnded);
                 }
                 let timing = timing(None);
-                let denial = DenialContext {
-                    config: self.config,
-                    request: self.request,
-                    meta: self.meta,
-                    rule: self.rule,
-                };
                 self.event.step = early.is_refusal().then(|| self.tracker.step());
-                let (reply, hops) = refusal::respond_early(denial, early, &self.target, &mut self.event);
+                let (reply, hops) =
+                    refusal::respond_early(self.denial(), early, &self.target, &mut self.event);
                 let mut cookies = self.set_cookie_lines(effects, false).await;
                 cookies.extend(hops);
                 self.finish_own(reply, cookies, timing)
             }
         };
+        self.log_reported();
+        if self.event.would_refuse.is_some() && self.event.decision == "allow" {
+            self.event.decision = WOULD_REFUSE;
+        }
         self.event.rule = self.rule.map(|rule| rule.path.as_str());
         self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
         if let Some(rule) = self.rule {
@@ -181,6 +179,10 @@ impl<'a> RequestContext<'a> {
     /// Returns the `Set-Cookie` lines that renew or expire the session cookies.
     async fn set_cookie_lines<E: Effects>(&mut self, effects: &E, is_success: bool) -> Vec<String> {
         let Self { config, meta, .. } = *self;
+        if self.session_cookies.is_rejected() && self.leaves_cookies() {
+            self.event.would_expire_cookie = true;
+            return Vec::new();
+        }
         let succeeded = is_success
             && self.event.principal.is_some()
             && login::extend(config.login_context(), effects, &self.session_cookies, meta).await;

@@ -32,7 +32,10 @@ use crate::{
         effects::{Effects, HashedBody},
         step::{Step, StepTracker},
     },
-    routing::rule::{Destination, Idempotency, Rule},
+    routing::{
+        report::Reports,
+        rule::{Destination, Idempotency, Rule},
+    },
 };
 
 /// The parts of a request's body that were read.
@@ -119,6 +122,9 @@ impl Wanted<'_> {
 
 /// Reads the parts of the body that later steps need.
 ///
+/// What was read of a body cannot be given back. So a body that turns out to be too long or incomplete is refused in
+/// report mode, too. Only if its `Content-Length` is too large, it is not read, and the refusal is reported.
+///
 /// # Errors
 /// [`Rejection::BodyTooLarge`], [`Rejection::InvalidBody`], [`Rejection::Overloaded`].
 pub async fn read<E: Effects>(
@@ -127,15 +133,31 @@ pub async fn read<E: Effects>(
     rule: &Rule,
     request: &Request<'_>,
     steps: &StepTracker,
+    reports: &Reports,
     admission: Admission,
 ) -> Result<Intake, EarlyResponse> {
+    let is_too_long = effects.as_dry_run().is_none()
+        && request.headers.value("content-length").is_some_and(|length| {
+            length
+                .parse()
+                .is_ok_and(|length: u64| usize::try_from(length).is_ok_and(|length| length > rule.body_limit))
+        });
+    let is_read_for = |step| {
+        reports.skip(step).is_none()
+            && !(is_too_long && reports.refuse(step, Rejection::BodyTooLarge).is_ok())
+    };
+    // In this order: the first refusal counts.
+    let return_field = guards::return_field_to_read(rule, request).filter(|_| is_read_for(Step::ReturnField));
+    let bot_token =
+        guards::field_to_read(&config.guards, rule, request).filter(|_| is_read_for(Step::BotCheck));
     let preview = approval::is_required(rule, &admission)
-        && approval::check_eligible(rule, request, &admission).is_ok();
+        && approval::check_eligible(rule, request, &admission).is_ok()
+        && is_read_for(Step::Confirmation);
     let wanted = Wanted {
-        bot_token: guards::field_to_read(&config.guards, rule, request),
+        bot_token,
         preview,
         sha256: !preview && request_claim::has_key_in_headers(rule, request),
-        return_field: guards::return_field_to_read(rule, request),
+        return_field,
         key: request_claim::policy_for_key_in_body(rule, request),
     };
     if wanted.is_nothing() || effects.as_dry_run().is_some() {

@@ -37,13 +37,13 @@ use crate::{
     config::Config,
     guards::{self, GuardContext, limits, policy::WithHooks},
     http::{
-        path::{CanonicalPath, settle_query},
+        path::CanonicalPath,
         problem::{ApprovalError, OutcomeInfo, Rejection},
         reply::{Answer, EarlyResponse},
         request::Request,
     },
     idempotency::claim::ClaimResult,
-    identity::csrf,
+    identity::csrf::{self, CsrfPassed},
     platform::{
         effects::Effects,
         event::{Event, RequestMeta},
@@ -52,6 +52,7 @@ use crate::{
     responses::origin_check,
     routing::{
         built_in::Endpoint,
+        report::Reports,
         routed::RoutedRequest,
         rule::{Destination, Names},
     },
@@ -80,11 +81,7 @@ impl<'a> RequestContext<'a> {
         // 2. check the method and the path: only the canonical path is matched and forwarded
         request.check_method()?;
         let path = CanonicalPath::parse_with_ambiguous_escapes(request.path)?;
-        let is_unchanged = config.upstream.application.keeps_public_name() && path.as_str() == request.path;
-        let query = if is_unchanged { request.query.into() } else { settle_query(request.query) };
-        self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
-        self.target.push_str(path.as_str());
-        self.target.push_str(&query);
+        self.set_target(&path);
         // 3. the headers that are not forwarded were found in `RequestContext::new`
         // 4. find the rule: the strictest one of all readings of the path
         self.tracker.at(Step::Rule);
@@ -93,12 +90,15 @@ impl<'a> RequestContext<'a> {
         self.rule = Some(found.as_written);
         let rule = found.deciding?;
         self.rule = Some(rule);
+        self.reports = Reports::new(found.reports); // in report mode, steps 5 to 10 only report their refusals
         // 5. rate limit by address, before any secret is compared
         self.tracker.at(Step::AddressLimit);
-        self.rate_limit = limits::by_address(&config.limits, effects, rule, request).await?;
+        let counted = limits::by_address(&config.limits, effects, rule, request).await;
+        self.rate_limit = self.reports.check(Step::AddressLimit, counted)?.passed().flatten();
         // 6. CSRF check
         self.tracker.at(Step::Csrf);
-        let csrf_passed = csrf::check(&config.csrf, rule.csrf, request)?;
+        let csrf_passed = csrf::check(&config.csrf, rule.csrf, request)
+            .or_else(|refusal| self.reports.refuse(Step::Csrf, refusal).map(CsrfPassed::by_report))?;
         // Read an endpoint's body first, so that the client is identified right before the endpoint runs.
         self.body = endpoints::body(rule, effects).await;
         // 7 and 8. identity and access; 9. rate limit by principal. If a step needs the body, it is read here. Then 7
@@ -106,16 +106,16 @@ impl<'a> RequestContext<'a> {
         let matched = Matched { rule, path: &path, csrf_passed };
         let authorize::Authorized { admission, body } = self.authorize(effects, matched).await?;
         // 9. all other guards
-        let forwarded = &self.forwarded;
-        let target = &self.target;
+        let Self { forwarded, target, tracker, reports, .. } = &*self;
         let guard_cx =
             GuardContext { request, forwarded, target, meta, body: body.for_guards(), admission: &admission };
-        let passed = guards::pass(config.guard_policy(), effects, rule, guard_cx, &self.tracker).await?;
+        let passed = guards::pass(config.guard_policy(), effects, rule, guard_cx, tracker, reports).await?;
         // 10. a person's approval of a machine's request
-        self.tracker.at(Step::Confirmation);
-        let approved =
-            approval::check(config.approval_policy(), effects, rule, guard_cx, body.for_approval()).await?;
+        tracker.at(Step::Confirmation);
+        let (policy, body_read) = (config.approval_policy(), body.for_approval());
+        let approved = approval::check(policy, effects, rule, guard_cx, body_read, reports).await?;
         self.facts.approval = approved.audit_ids();
+        self.log_reported();
         // Write the audit record, if the rule requires it. Without it, the request does not run.
         self.tracker.at(Step::Audit);
         let recorded = trail::begin(&config.audit, effects, self.audit_record(rule), meta).await?;

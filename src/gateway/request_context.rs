@@ -8,14 +8,22 @@ use crate::{
     config::Config,
     gateway::endpoints::{Call, CallContext},
     guards::{GuardsPassed, limits::RateLimitState},
-    http::{header_filter::ForwardedRequest, path::CanonicalPath, request::Request},
+    http::{
+        header_filter::ForwardedRequest,
+        path::{CanonicalPath, settle_query},
+        request::Request,
+    },
     identity::{access::Admission, call, csrf::CsrfPassed, principal::Principal, token_scope::TokenScope},
     platform::{
         effects::{BodyError, UpstreamResponse},
-        event::{Event, RequestMeta},
+        event::{Event, RequestMeta, WouldRefuse},
         step::StepTracker,
     },
-    routing::rule::Rule,
+    responses::refusal::{self, DenialContext},
+    routing::{
+        report::{Mode, Reports},
+        rule::{Destination, Rule},
+    },
     sessions::{
         cookies::{self, Browser, CookieContext, SessionCookies},
         registry::Profile,
@@ -36,6 +44,7 @@ pub(super) struct RequestContext<'a> {
     /// The state of the rate limit that counted this request.
     pub(super) rate_limit: Option<RateLimitState>,
     pub(super) tracker: StepTracker,
+    pub(super) reports: Reports,
     pub(super) facts: Facts,
     pub(super) event: Event<'a>,
 }
@@ -102,6 +111,7 @@ impl<'a> RequestContext<'a> {
             body: None,
             rate_limit: None,
             tracker: StepTracker::default(),
+            reports: Reports::default(),
             facts: Facts::default(),
             event,
         }
@@ -120,6 +130,42 @@ impl<'a> RequestContext<'a> {
             confirmed_by: approval.as_ref().map(|ids| ids.by.as_str()),
             confirmation_id: approval.as_ref().map(|ids| ids.act.as_str()),
             detail: audit.detail.as_deref(),
+            would_refuse: self.event.would_refuse.as_ref(),
+        }
+    }
+
+    /// Sets the target: the canonical path with the query.
+    pub(super) fn set_target(&mut self, path: &CanonicalPath<'_>) {
+        let Self { config, request, .. } = *self;
+        let is_unchanged = config.upstream.application.keeps_public_name() && path.as_str() == request.path;
+        let query = if is_unchanged { request.query.into() } else { settle_query(request.query) };
+        self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
+        self.target.push_str(path.as_str());
+        self.target.push_str(&query);
+    }
+
+    /// Returns what refusals depend on.
+    pub(super) fn denial(&self) -> DenialContext<'a> {
+        let Self { config, request, meta, rule, .. } = *self;
+        DenialContext { config, request, meta, rule }
+    }
+
+    /// Writes the first refusal that was only reported into the log event, as the client would have got it.
+    pub(super) fn log_reported(&mut self) {
+        let Some(refused) = self.reports.take_first() else { return };
+        let mut event = Event::new(self.meta.request_id, self.request.method);
+        let (reply, _) = refusal::respond_early(self.denial(), refused.early, &self.target, &mut event);
+        let Event { decision: code, reason, agent_token, .. } = event;
+        self.event.agent_token = self.event.agent_token.or(agent_token);
+        self.event.would_refuse =
+            Some(WouldRefuse { code, reason, status: reply.status, step: refused.step });
+    }
+
+    /// Returns whether invalid session cookies are left as they are: in report mode, a wrong setting signs nobody out.
+    pub(super) fn leaves_cookies(&self) -> bool {
+        match self.rule {
+            Some(rule) if rule.destination == Destination::Upstream => self.reports.is_of_whole_rule(),
+            _ => self.config.mode == Mode::Report,
         }
     }
 

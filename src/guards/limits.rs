@@ -13,7 +13,7 @@ use crate::{
     },
     identity::{principal::Principal, scope},
     platform::effects::{Effects, PlatformLimit},
-    routing::rule::Rule,
+    routing::{report::Mode, rule::Rule},
 };
 
 /// A rate limit that rules may name.
@@ -27,6 +27,8 @@ pub struct Limit {
     pub is_open: bool,
     /// The platform's rate-limit binding, which is asked before the exact count.
     pub gate: Option<&'static str>,
+    /// Whether requests beyond the limit are refused.
+    pub mode: Mode,
 }
 
 /// The subject that a rate limit counts.

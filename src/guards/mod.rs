@@ -20,8 +20,8 @@
 //! 4. The hooks of the Worker's own code.
 //! 5. The external policy.
 //!
-//! A guard that cannot decide rejects the request. [`GuardsPassed`] proves that every guard let a request pass. Without
-//! it, nothing is dispatched.
+//! A guard that cannot decide rejects the request. [`GuardsPassed`] proves that every guard let a request pass, or that its
+//! refusal was only reported. Without it, nothing is dispatched.
 
 pub mod bot_check;
 pub mod endpoints;
@@ -58,14 +58,21 @@ use crate::{
         step::{Step, StepTracker},
     },
     redirects::return_path,
-    routing::rule::Rule,
+    routing::{
+        report::{Checked, Reports},
+        rule::Rule,
+    },
 };
 
-/// Proof that every guard of a rule let a request pass.
+/// Proof that every guard of a rule let a request pass, or that its refusal was only reported. `None` is a guard that the
+/// rule does not have.
 #[derive(Debug)]
 pub struct GuardsPassed {
-    _solved: Option<bot_check::Solved>,
-    _open: Option<feature::Open>,
+    _return_field: Option<Checked<()>>,
+    _bot_check: Option<Checked<bot_check::Solved>>,
+    _feature: Option<Checked<feature::Open>>,
+    _hooks: Checked<()>,
+    _policy: Option<Checked<()>>,
 }
 
 /// A request and what the guards need to check it.
@@ -103,45 +110,80 @@ pub struct GuardPolicy<'a> {
     pub return_path: &'a return_path::Policy,
 }
 
-/// Runs each guard of a rule.
+/// Runs each guard of a rule, unless it is to be skipped after a reported refusal.
 ///
 /// # Errors
-/// [`EarlyResponse`] of the first guard that rejects the request.
+/// [`EarlyResponse`] of the first guard that rejects the request, unless that is only reported.
 pub async fn pass<E: Effects + WithHooks>(
     policy: GuardPolicy<'_>,
     effects: &E,
     rule: &Rule,
     context: GuardContext<'_>,
     steps: &StepTracker,
+    reports: &Reports,
 ) -> Result<GuardsPassed, EarlyResponse> {
     // Guards that few rules have are `outlined`, because most requests do not need their code.
-    if let Some(name) = rule.return_field {
-        steps.at(Step::ReturnField);
-        check_return_field(policy.return_path, effects, name, context)?;
-    }
-    let solved = match &rule.bot_check {
-        Some(action) => {
+    let return_field = match (rule.return_field, reports.skip(Step::ReturnField)) {
+        (None, _) => None,
+        (_, Some(mode)) => Some(Checked::Reported(mode)),
+        (Some(name), None) => {
+            steps.at(Step::ReturnField);
+            let checked = check_return_field(policy.return_path, effects, name, context);
+            Some(reports.check(Step::ReturnField, checked)?)
+        }
+    };
+    let bot_check = match (&rule.bot_check, reports.skip(Step::BotCheck)) {
+        (None, _) => None,
+        (_, Some(mode)) => Some(Checked::Reported(mode)),
+        (Some(action), None) => {
             steps.at(Step::BotCheck);
-            Some(outlined(check_for_bots(policy.settings, effects, action, context)).await?)
+            let checked = outlined(check_for_bots(policy.settings, effects, action, context)).await;
+            Some(reports.check(Step::BotCheck, checked)?)
         }
-        None => None,
     };
-    let open = match &rule.feature {
-        Some(name) => {
+    let feature = match (&rule.feature, reports.skip(Step::Feature)) {
+        (None, _) => None,
+        (_, Some(mode)) => Some(Checked::Reported(mode)),
+        (Some(name), None) => {
             steps.at(Step::Feature);
-            let id = context.admission.principal().map(crate::identity::principal::Principal::id);
-            let scope = scope::of(context.admission.principal(), context.request);
-            Some(outlined(flag(effects, name, context.meta)).await?.check(name, id, &scope)?)
+            Some(reports.check(Step::Feature, check_feature(effects, name, context).await)?)
         }
-        None => None,
     };
-    steps.at(Step::Hooks);
-    enforce(effects.hooks().judge(&act(rule, context)), ForbiddenBy::Hooks)?;
-    if rule.policy.is_some() {
-        steps.at(Step::Policy);
-        enforce(outlined(ask_policy(policy.settings, effects, rule, context)).await?, ForbiddenBy::Policy)?;
-    }
-    Ok(GuardsPassed { _solved: solved, _open: open })
+    let hooks = if let Some(mode) = reports.skip(Step::Hooks) {
+        Checked::Reported(mode)
+    } else {
+        steps.at(Step::Hooks);
+        let judged = enforce(effects.hooks().judge(&act(rule, context)), ForbiddenBy::Hooks);
+        reports.check(Step::Hooks, judged)?
+    };
+    let policy = match (&rule.policy, reports.skip(Step::Policy)) {
+        (None, _) => None,
+        (_, Some(mode)) => Some(Checked::Reported(mode)),
+        (Some(_), None) => {
+            steps.at(Step::Policy);
+            let decision = outlined(ask_policy(policy.settings, effects, rule, context)).await;
+            let enforced = decision.and_then(|decision| enforce(decision, ForbiddenBy::Policy));
+            Some(reports.check(Step::Policy, enforced)?)
+        }
+    };
+    Ok(GuardsPassed {
+        _return_field: return_field,
+        _bot_check: bot_check,
+        _feature: feature,
+        _hooks: hooks,
+        _policy: policy,
+    })
+}
+
+/// Checks that a feature is on for the principal.
+async fn check_feature<E: Effects>(
+    effects: &E,
+    name: &str,
+    context: GuardContext<'_>,
+) -> Result<feature::Open, EarlyResponse> {
+    let id = context.admission.principal().map(crate::identity::principal::Principal::id);
+    let scope = scope::of(context.admission.principal(), context.request);
+    Ok(outlined(flag(effects, name, context.meta)).await?.check(name, id, &scope)?)
 }
 
 /// Returns the rule's return field, if the body must be read for it.

@@ -106,7 +106,7 @@ pub async fn acquire<E: Effects>(
         },
     };
     let body = body.sha256.ok_or(Fault::Internal)?;
-    let scope = scope::of(admission.principal(), request);
+    let scope = scope::of_claim(admission, request);
     let about = About { key: key.hashed(), scope, operation: rule.operation_or_path().to_owned() };
     let fingerprint = idempotency::fingerprint(forwarded, target, body);
     let lease = rule.timeout.saturating_add(BUFFERING_TIME).saturating_add(SETTLING_TIME);

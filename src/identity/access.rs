@@ -13,6 +13,9 @@
 //! | built-in: `AdminInPerson` | an admin in person, as for `human`: no machine gives or takes away access |
 //! | built-in: `UserInPerson` | a user in person, of any role: no machine creates credentials |
 //!
+//! A refusal that is only reported (report mode) gives an admission, too ([`AdmittedBy::Report`]). It has the principal
+//! whom a valid credential proves. Without one, and after a failed CSRF check, it has no principal.
+//!
 //! A rule with `recent` also demands that the user has authenticated recently (`step_up.rs`).
 
 use std::time::Duration;
@@ -28,18 +31,38 @@ use crate::{
     },
     routing::{
         owner::Ownership,
+        report::ReportMode,
         rule::{Access, Rule},
     },
 };
 
-/// Proof that a request passed the access check. Holds the principal that upstream gets, if any.
+/// Proof that a request passed the access check, or that its refusal was only reported. Holds the principal that upstream
+/// gets, if any.
 #[derive(Debug)]
 pub struct Admission {
+    by: AdmittedBy,
     principal: Option<Principal>,
     scope: Option<TokenScope>,
     may_have_machine_credential: bool,
     checked_at: Timestamp,
     authenticated_at: Option<Timestamp>,
+}
+
+/// What admitted a request.
+#[derive(Clone, Copy, Debug)]
+pub enum AdmittedBy {
+    /// It passed each check.
+    Checks,
+    /// A check refused it, and that was only reported.
+    Report(ReportMode),
+}
+
+/// A request that failed the access check.
+#[derive(Debug)]
+pub struct NotAdmitted {
+    /// The reason.
+    pub rejection: Rejection,
+    identity: Identity,
 }
 
 /// The result of identification.
@@ -57,7 +80,52 @@ pub struct Identity {
     pub authenticated_at: Option<Timestamp>,
 }
 
+impl Identity {
+    /// The identity of a request whose credentials could not be checked: no principal.
+    #[must_use]
+    pub fn unknown(as_of: Timestamp) -> Self {
+        let principal = Err(Reason::NoCredential);
+        Self { principal, scope: None, may_have_machine_credential: false, as_of, authenticated_at: None }
+    }
+
+    /// Returns the identity that a request may use after its CSRF check: none, if another site may have sent it.
+    #[must_use]
+    pub fn usable_after(self, csrf_passed: CsrfPassed) -> Self {
+        if csrf_passed.reported().is_some() { Self::unknown(self.as_of) } else { self }
+    }
+}
+
+impl NotAdmitted {
+    /// Admits the request although it was refused: with its principal, if its credential is valid.
+    #[must_use]
+    pub fn by_report(self, rule: &Rule, mode: ReportMode) -> Admission {
+        Admission::of(rule, self.identity, AdmittedBy::Report(mode))
+    }
+}
+
 impl Admission {
+    fn of(rule: &Rule, identity: Identity, by: AdmittedBy) -> Self {
+        let Identity { principal, scope, may_have_machine_credential, as_of: checked_at, authenticated_at } =
+            identity;
+        let principal = principal.ok().filter(|_| rule.access != Access::Public);
+        let (scope, authenticated_at) =
+            if principal.is_some() { (scope, authenticated_at) } else { (None, None) };
+        Self { by, principal, scope, may_have_machine_credential, checked_at, authenticated_at }
+    }
+
+    /// Removes the principal, because it was not proven after all.
+    #[must_use]
+    pub fn without_principal(self, mode: ReportMode) -> Self {
+        let by = AdmittedBy::Report(mode);
+        Self { by, principal: None, scope: None, authenticated_at: None, ..self }
+    }
+
+    /// Returns whether the request was refused, and that was only reported.
+    #[must_use]
+    pub fn is_by_report(&self) -> bool {
+        matches!(self.by, AdmittedBy::Report(_))
+    }
+
     /// Returns the principal that upstream gets; `None` under `public`, or under `optional` without a principal.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
@@ -101,7 +169,7 @@ impl Admission {
 }
 
 /// Checks that the identified principal may use a rule. The CSRF check and the check of the token's scope come first
-/// (`_csrf_passed`, `_in_scope`), and so does the owner check if the rule needs one (`ownership`).
+/// (`csrf_passed`, `in_scope`), and so does the owner check if the rule needs one (`ownership`).
 ///
 /// # Errors
 /// [`Rejection::Unauthorized`] if the rule needs a principal and it is missing. Otherwise the reason why the principal
@@ -109,34 +177,32 @@ impl Admission {
 /// authenticated too long ago ([`Rejection::ReauthenticationRequired`]).
 pub fn admit(
     rule: &Rule,
-    _csrf_passed: CsrfPassed,
-    _in_scope: InScope,
+    csrf_passed: CsrfPassed,
+    in_scope: InScope,
     identity: Identity,
     ownership: Ownership,
-) -> Result<Admission, Rejection> {
-    let Identity { principal, scope, may_have_machine_credential, as_of: checked_at, authenticated_at } =
-        identity;
-    let access = rule.access;
-    let principal = match (access, principal) {
-        (Access::Public, _) | (Access::Optional, Err(_)) => {
-            return Ok(Admission {
-                principal: None,
-                scope: None,
-                may_have_machine_credential,
-                checked_at,
-                authenticated_at: None,
-            });
-        }
-        (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
+) -> Result<Admission, Box<NotAdmitted>> {
+    let identity = identity.usable_after(csrf_passed);
+    if let Err(rejection) = check(rule, &identity, ownership) {
+        return Err(Box::new(NotAdmitted { rejection, identity }));
+    }
+    let reported = csrf_passed.reported().or(in_scope.reported());
+    Ok(Admission::of(rule, identity, reported.map_or(AdmittedBy::Checks, AdmittedBy::Report)))
+}
+
+/// Checks that an identity may use a rule.
+fn check(rule: &Rule, identity: &Identity, ownership: Ownership) -> Result<(), Rejection> {
+    let Identity { principal, may_have_machine_credential, as_of, authenticated_at, .. } = identity;
+    let principal = match (rule.access, principal) {
+        (Access::Public, _) | (Access::Optional, Err(_)) => return Ok(()),
+        (_, Err(reason)) => return Err(Rejection::Unauthorized(*reason)),
         (_, Ok(principal)) => principal,
     };
-    if let Some(rejection) = rejection(access, &principal, may_have_machine_credential, ownership) {
+    if let Some(rejection) = rejection(rule.access, principal, *may_have_machine_credential, ownership) {
         return Err(rejection);
     }
     // Last, so that a person is asked to authenticate only for what they may do.
-    step_up::check(rule.recent, &principal, authenticated_at, checked_at)?;
-    let principal = Some(principal);
-    Ok(Admission { principal, scope, may_have_machine_credential, checked_at, authenticated_at })
+    step_up::check(rule.recent, principal, *authenticated_at, *as_of)
 }
 
 /// Checks whether a principal may use a rule, provided that the principal owns the entity that the rule guards. If the

@@ -20,7 +20,10 @@ use crate::{
         problem::Rejection,
         request::Request,
     },
-    routing::rule::Csrf,
+    routing::{
+        report::{Checked, ReportMode},
+        rule::Csrf,
+    },
 };
 
 /// The settings of the CSRF check.
@@ -36,9 +39,26 @@ pub struct Policy {
     pub cookies: Vec<CookieName>,
 }
 
-/// Proof that a request passed the CSRF check.
+/// Proof that a request passed the CSRF check, or that its refusal was only reported. In the second case, the request must
+/// not use its credentials: [`access::admit`](crate::identity::access::admit) ignores them.
 #[derive(Clone, Copy, Debug)]
-pub struct CsrfPassed(());
+pub struct CsrfPassed(Checked<()>);
+
+impl CsrfPassed {
+    const CHECKED: Self = Self(Checked::Passed(()));
+
+    /// Lets a request pass whose refusal was reported.
+    #[must_use]
+    pub fn by_report(mode: ReportMode) -> Self {
+        Self(Checked::Reported(mode))
+    }
+
+    /// Returns the permission, if the request was refused and that was only reported.
+    #[must_use]
+    pub fn reported(&self) -> Option<ReportMode> {
+        self.0.reported()
+    }
+}
 
 /// Checks that no other site forged a request.
 ///
@@ -46,17 +66,17 @@ pub struct CsrfPassed(());
 /// [`Rejection::ForbiddenOrigin`].
 pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<CsrfPassed, Rejection> {
     if request.is_safe() && !request.is_upgrade() || mode == Csrf::InsecureSkip {
-        return Ok(CsrfPassed(()));
+        return Ok(CsrfPassed::CHECKED);
     }
     let cookies = request.headers.value("cookie").unwrap_or_default();
     let has = |name: &CookieName| cookie::values(cookies, name.as_str()).next().is_some();
     let uses_cookie = policy.cookies.iter().any(has);
     if request.bearer().is_some() && !uses_cookie {
-        return Ok(CsrfPassed(()));
+        return Ok(CsrfPassed::CHECKED);
     }
     let site = request.headers.value("sec-fetch-site");
     if matches!(site, Some("same-origin" | "none")) {
-        return Ok(CsrfPassed(()));
+        return Ok(CsrfPassed::CHECKED);
     }
     let passes = match (request.headers.value("origin"), site) {
         (Some(origin), _) => policy.allows(origin),
@@ -64,7 +84,7 @@ pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<CsrfP
         (None, None) => !(uses_cookie && (policy.strict || mode == Csrf::Strict)),
     };
     if passes {
-        Ok(CsrfPassed(()))
+        Ok(CsrfPassed::CHECKED)
     } else {
         Err(Rejection::ForbiddenOrigin { development: policy.development })
     }

@@ -20,7 +20,10 @@ use crate::{
         problem::{OutOfScope, Rejection},
         request::{Request, SUPPORTED_METHODS},
     },
-    routing::rule::{Destination, Rule, is_operation},
+    routing::{
+        report::{Checked, ReportMode},
+        rule::{Destination, Rule, is_operation},
+    },
 };
 
 /// The scope of a token. A part that is `None` limits nothing.
@@ -38,9 +41,25 @@ pub struct TokenScope {
     pub addresses: Option<Vec<String>>,
 }
 
-/// Proof that the credential's scope covers the request.
+/// Proof that the credential's scope covers the request, or that its refusal was only reported.
 #[derive(Clone, Copy, Debug)]
-pub struct InScope(());
+pub struct InScope(Checked<()>);
+
+impl InScope {
+    const CHECKED: Self = Self(Checked::Passed(()));
+
+    /// Lets a request pass whose refusal was reported.
+    #[must_use]
+    pub fn by_report(mode: ReportMode) -> Self {
+        Self(Checked::Reported(mode))
+    }
+
+    /// Returns the permission, if the request was refused and that was only reported.
+    #[must_use]
+    pub fn reported(&self) -> Option<ReportMode> {
+        self.0.reported()
+    }
+}
 
 /// Checks that the scope of the request's token covers the request. `None` is a token without a scope, another
 /// credential, or no credential.
@@ -49,7 +68,7 @@ pub struct InScope(());
 /// [`Rejection::ForbiddenScope`] with the first part that does not cover the request.
 pub fn check(scope: Option<&TokenScope>, rule: &Rule, request: &Request<'_>) -> Result<InScope, Rejection> {
     let is_for_any_scope = matches!(rule.destination, Destination::Endpoint(route) if route.for_any_scope);
-    let Some(scope) = scope.filter(|_| !is_for_any_scope) else { return Ok(InScope(())) };
+    let Some(scope) = scope.filter(|_| !is_for_any_scope) else { return Ok(InScope::CHECKED) };
     let missing = if !scope.allows_operation(rule.operation.as_deref()) {
         OutOfScope::Operation
     } else if !scope.allows_method(request.method) {
@@ -57,7 +76,7 @@ pub fn check(scope: Option<&TokenScope>, rule: &Rule, request: &Request<'_>) -> 
     } else if !scope.allows_address(request.client_address()) {
         OutOfScope::Address
     } else {
-        return Ok(InScope(()));
+        return Ok(InScope::CHECKED);
     };
     Err(Rejection::ForbiddenScope(missing))
 }

@@ -43,6 +43,24 @@ pub enum ClaimState {
     Unregistered,
 }
 
+/// The decision about a request that was let through although a step refused it.
+pub const WOULD_REFUSE: &str = "would_refuse";
+
+/// A refusal that was only reported: the answer that the client would have got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WouldRefuse {
+    /// The decision: the code of the refusal, `redirect_to_login` or another redirect.
+    pub code: &'static str,
+    /// The reason of a 401, or of another refusal that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The status of the response.
+    pub status: u16,
+    /// The step that refused the request.
+    pub step: Step,
+}
+
 /// The log line of a request.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,8 +78,14 @@ pub struct Event<'a> {
     /// The rule's operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<&'a str>,
-    /// `allow`, `redirect_to_login`, `redirect_from_login`, `redirect_loop` or the code of a refusal.
+    /// `allow`, `would_refuse`, `redirect_to_login`, `redirect_from_login`, `redirect_loop` or the code of a refusal.
     pub decision: &'static str,
+    /// In report mode: the refusal of a request that was let through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_refuse: Option<WouldRefuse>,
+    /// In report mode: an invalid session cookie was not expired.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub would_expire_cookie: bool,
     /// The step that refused the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
@@ -112,6 +136,8 @@ impl<'a> Event<'a> {
             rule: None,
             operation: None,
             decision: "allow",
+            would_refuse: None,
+            would_expire_cookie: false,
             step: None,
             reason: None,
             idempotency: None,
@@ -136,6 +162,8 @@ impl<'a> Event<'a> {
             && self.decision == "allow"
             && matches!(self.status, 101 | 200..500)
             && !matches!(self.status, 401 | 403)
+            && self.would_refuse.is_none()
+            && !self.would_expire_cookie
             && self.cookies_changed == 0
             && self.reason.is_none()
             && self.idempotency.is_none()
@@ -159,6 +187,8 @@ mod tests {
     fn a_notable_request_is_no_plain_pass() {
         let plain = Event { upstream_ms: Some(3), status: 200, ..Event::new("req_1", "GET") };
         assert!(plain.is_plain_pass());
+        let would_refuse =
+            WouldRefuse { code: "forbidden_role", reason: None, status: 403, step: Step::Access };
         for other in [
             Event { upstream_ms: None, ..plain.clone() },
             Event { decision: "forbidden_role", ..plain.clone() },
@@ -167,6 +197,8 @@ mod tests {
             Event { status: 403, ..plain.clone() },
             Event { status: 150, ..plain.clone() },
             Event { cookies_changed: 1, ..plain.clone() },
+            Event { would_refuse: Some(would_refuse), ..plain.clone() },
+            Event { would_expire_cookie: true, ..plain.clone() },
             Event { reason: Some("token_expired"), ..plain.clone() },
             Event { idempotency: Some(ClaimState::Settled), ..plain.clone() },
             Event { hint: Some("ORIGIN"), ..plain.clone() },

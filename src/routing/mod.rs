@@ -14,9 +14,11 @@
 //! | `development.rs` | the rule for the modules of a development server, in local development |
 //! | `owner.rs` | what `access = "owner"` asks of upstream, and what upstream answers |
 //! | `routed.rs` | a request with its rule |
+//! | `report.rs` | report mode: refusals that are only reported |
 
 pub mod built_in;
 pub mod development;
 pub mod owner;
+pub mod report;
 pub mod routed;
 pub mod rule;

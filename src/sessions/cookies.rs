@@ -71,6 +71,7 @@ pub struct SessionCookies<'a> {
     other_sessions: Vec<Live<'a>>,
     copies: usize,
     previous: Previous,
+    is_withheld: bool,
 }
 
 /// Whether a request has the cookie under its former name.
@@ -183,7 +184,7 @@ pub fn read<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) 
             (None, None) => SessionStatus::Anonymous,
         }
     };
-    SessionCookies { status, other_sessions: sessions, copies, previous }
+    SessionCookies { status, other_sessions: sessions, copies, previous, is_withheld: false }
 }
 
 impl<'a> SessionCookies<'a> {
@@ -203,10 +204,24 @@ impl<'a> SessionCookies<'a> {
 }
 
 impl SessionCookies<'_> {
-    /// Checks whether all sessions of the request have ended.
+    /// Withholds the session cookies from upstream, because the registry could not be asked about them. An upstream that
+    /// knows the secret would accept the cookie of an ended session.
+    pub fn withhold(&mut self) {
+        self.is_withheld = true;
+    }
+
+    /// Checks whether the cookies differ from what upstream may get: all sessions have ended, they are withheld, or there
+    /// are several copies, of which upstream could have picked another one.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        matches!(self.status, SessionStatus::Rejected(Reason::SessionEnded))
+    pub fn must_be_rewritten(&self) -> bool {
+        let has_ended = matches!(self.status, SessionStatus::Rejected(Reason::SessionEnded));
+        self.has_other_copies() || has_ended || self.is_withheld
+    }
+
+    /// Checks whether the cookies are invalid, ended or ambiguous.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.status, SessionStatus::Rejected(_))
     }
 
     /// Returns the session and its new expiry, if its token gets a later expiry when the request succeeds.
@@ -231,16 +246,16 @@ impl SessionCookies<'_> {
 
     /// Checks whether the request has several copies of the cookie, or one under its former name.
     #[must_use]
-    pub fn has_other_copies(&self) -> bool {
+    fn has_other_copies(&self) -> bool {
         self.copies > 1 || self.previous != Previous::Absent
     }
 
-    /// Returns the token of the current session.
+    /// Returns the token of the current session, unless it is withheld.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         match &self.status {
-            SessionStatus::User(live) => Some(live.text),
-            SessionStatus::Anonymous | SessionStatus::Rejected(_) => None,
+            SessionStatus::User(live) if !self.is_withheld => Some(live.text),
+            SessionStatus::User(_) | SessionStatus::Anonymous | SessionStatus::Rejected(_) => None,
         }
     }
 

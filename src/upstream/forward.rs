@@ -57,9 +57,7 @@ pub fn for_admitted<'a>(
     if !cx.cookies.forward {
         edits.remove.push(Cow::Borrowed("authorization"));
         rewrite_cookies(cx, request, None, &mut edits);
-    } else if session_cookies.has_other_copies() || session_cookies.has_ended() {
-        // Of several copies, upstream gets only the valid one: it could have picked another. An upstream that knows
-        // the secret would still accept the cookie of an ended session.
+    } else if session_cookies.must_be_rewritten() {
         rewrite_cookies(cx, request, session_cookies.token(), &mut edits);
     }
     let mut set = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));

@@ -3,10 +3,10 @@
 import { parseArgs } from "node:util";
 import { publicOrigins } from "./configuration.mjs";
 import { Failure } from "./failure.mjs";
-import { readLog } from "./log.mjs";
+import { readLog, readReported } from "./log.mjs";
 
 const USAGE =
-  'METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--env NAME] [--config FILE] [--dev] [--json], or --log FILE instead of METHOD and URL';
+  'METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--env NAME] [--config FILE] [--dev] [--json], or --log FILE [--reported] instead of METHOD and URL';
 
 /** The headers that a browser sends when it opens a page. */
 const NAVIGATION = [
@@ -23,6 +23,7 @@ const NAVIGATION = [
  * - `--navigate` adds the headers of a browser that opens a page.
  * - `--dev` reads `.dev.vars`, too.
  * - `--log` replays an access log instead: it prints what would be refused, by rule.
+ * - `--reported` counts what report mode let through, from Vestibule's own log, and replays nothing.
  *
  * @param {string[]} args
  * @param {object} context
@@ -32,6 +33,7 @@ const NAVIGATION = [
  */
 export async function explain(args, { command, read, runTool }) {
   const { method, url, headers, env, config, dev, log, ...options } = readArguments(args, command);
+  if (options.reported) return printReported(log, options.json);
   const replayed = log && (await readLog(log));
   const configuration = await read({ env, config, dev });
   const absolute = (path) => (path.startsWith("/") ? firstOrigin(configuration.vars) + path : path);
@@ -52,11 +54,35 @@ export async function explain(args, { command, read, runTool }) {
   return code;
 }
 
+/** Prints what report mode let through, by rule. */
+async function printReported(log, asJson) {
+  const { rows, requests, keptCookies, unreadable } = await readReported(log);
+  if (asJson) {
+    console.log(JSON.stringify(rows, undefined, 2));
+  } else {
+    const through = rows.reduce((sum, row) => sum + row.requests, 0);
+    console.log(`${requests} requests in the log. Let through in report mode: ${through}.`);
+    if (keptCookies > 0)
+      console.log(`Invalid session cookies that were not expired: ${keptCookies}.`);
+    const line = (count, rule, refusal, step) =>
+      `${String(count).padStart(9)}  ${rule.padEnd(28)} ${refusal.padEnd(28)} ${step}`;
+    if (through > 0) console.log(`\n${line("requests", "rule", "would be", "step")}`);
+    for (const { requests: count, rule, status, code, step } of rows) {
+      console.log(line(count, rule, `${status} ${code}`, step));
+    }
+  }
+  if (unreadable > 0) {
+    console.error(`${unreadable} lines are no requests in Vestibule's own log and were left out`);
+  }
+  return 0;
+}
+
 function readArguments(args, command) {
   const options = {
     header: { type: "string", short: "H", multiple: true, default: [] },
     as: { type: "string" },
     log: { type: "string" },
+    reported: { type: "boolean", default: false },
     navigate: { type: "boolean", default: false },
     env: { type: "string", short: "e" },
     config: { type: "string", short: "c" },
@@ -66,6 +92,9 @@ function readArguments(args, command) {
   try {
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
     const [method, url, ...rest] = positionals;
+    if (values.reported && values.log === undefined) {
+      throw new RangeError("--reported needs --log FILE");
+    }
     if (values.log !== undefined) {
       if (method || values.header.length > 0 || values.navigate) {
         throw new RangeError("--log replaces the method, the URL and the headers");

@@ -1,4 +1,7 @@
-/** Reads the requests of an access log: nginx and Apache (combined), or a JSON object in each line. */
+/**
+ * Reads the requests of an access log: nginx and Apache (combined), or a JSON object in each line. Reads what report mode
+ * let through from Vestibule's own log.
+ */
 
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
@@ -14,26 +17,70 @@ const MAX_REQUESTS = 100_000;
  * @returns {Promise<{ requests: [string, string, number][], unreadable: number, isCut: boolean }>}
  */
 export async function readLog(path) {
-  const input = path === "-" ? process.stdin : createReadStream(path);
   const counts = new Map();
   let [unreadable, isCut] = [0, false];
+  for await (const line of linesOf(path)) {
+    const request = requestOf(line);
+    if (!request) {
+      unreadable += 1;
+      continue;
+    }
+    const key = request.join(" ");
+    if (!counts.has(key) && counts.size === MAX_REQUESTS) isCut = true;
+    else counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  const requests = [...counts].map(([key, count]) => [...key.split(" "), count]);
+  return { requests, unreadable, isCut };
+}
+
+/**
+ * Counts what report mode let through, by rule, refusal and step: the most frequent first.
+ *
+ * @param {string} path a file with Vestibule's own log, or `-` for standard input
+ * @returns {Promise<{ rows: { rule: string, status: number, code: string, step: string, requests: number }[],
+ *   requests: number, keptCookies: number, unreadable: number }>} `keptCookies` are invalid session cookies that were
+ *   not expired
+ */
+export async function readReported(path) {
+  const rows = new Map();
+  let [requests, keptCookies, unreadable] = [0, 0, 0];
+  for await (const line of linesOf(path)) {
+    const event = parse(line);
+    if (event?.event !== "request") {
+      unreadable += 1;
+      continue;
+    }
+    requests += event.passes ?? 1;
+    if (event.wouldExpireCookie) keptCookies += 1;
+    if (!event.wouldRefuse) continue;
+    const { status, code, step } = event.wouldRefuse;
+    const row = { rule: event.rule, status, code, step };
+    const key = JSON.stringify(row);
+    rows.set(key, { ...row, requests: (rows.get(key)?.requests ?? 0) + 1 });
+  }
+  const sorted = [...rows.values()].sort((one, other) => other.requests - one.requests);
+  return { rows: sorted, requests, keptCookies, unreadable };
+}
+
+/** Yields the lines of a file that are not empty. */
+async function* linesOf(path) {
+  const input = path === "-" ? process.stdin : createReadStream(path);
   try {
     for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (line.trim() === "") continue;
-      const request = requestOf(line);
-      if (!request) {
-        unreadable += 1;
-        continue;
-      }
-      const key = request.join(" ");
-      if (!counts.has(key) && counts.size === MAX_REQUESTS) isCut = true;
-      else counts.set(key, (counts.get(key) ?? 0) + 1);
+      if (line.trim() !== "") yield line;
     }
   } catch (error) {
     throw new Failure(`${path}: ${error.message}`);
   }
-  const requests = [...counts].map(([key, count]) => [...key.split(" "), count]);
-  return { requests, unreadable, isCut };
+}
+
+/** Returns the JSON of a line, or `undefined`. */
+function parse(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return;
+  }
 }
 
 /** Returns the method and the path of a line, or `undefined` if it has none. */
@@ -52,12 +99,8 @@ function fromText(line) {
 
 /** Names of the method and of the URL, in Cloudflare's logs, in nginx's JSON and in our own. */
 function fromJson(line) {
-  let entry;
-  try {
-    entry = JSON.parse(line);
-  } catch {
-    return;
-  }
+  const entry = parse(line);
+  if (!entry) return;
   // In our own log, `event` is a text.
   const request = entry.event?.request ?? entry.$workers?.event?.request ?? entry.request ?? entry;
   if (typeof request === "string") return fromText(`"${request}"`);

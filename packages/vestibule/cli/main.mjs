@@ -35,6 +35,7 @@ const USAGE = `usage: vestibule COMMAND
   explain         says how a request would be decided, and why
                   METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--dev] [--json]
                   --log FILE          replays an access log: what would be refused, by rule
+                  --log FILE --reported   counts what report mode let through, from Vestibule's own log
   keys            prints new random secrets, in the format of .dev.vars
   accounts        exports the users of a deployment, or imports them
                   export URL FILE [--resume], import URL FILE [--dry-run], [--endpoints /api]

@@ -197,7 +197,12 @@ fn format_trace(trace: &Trace, given: GivenRequest<'_>, note: &str) -> String {
     let is_assumed =
         trace.status.is_none() && trace.steps.iter().any(|step| step.outcome == Outcome::Assumed);
     let condition = if is_assumed { ", if the assumptions hold" } else { "" };
-    lines.push(format!("{status}{}{reason}{condition}{note}", trace.decision));
+    let refusal = trace.would_refuse.map(|refusal| {
+        let step = word(json!(refusal.step));
+        format!(": {} {} at {step}. Report mode lets the request through", refusal.status, refusal.code)
+    });
+    let refusal = refusal.unwrap_or_default();
+    lines.push(format!("{status}{}{reason}{refusal}{condition}{note}", trace.decision));
     lines.extend(trace.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.join("\n")
 }

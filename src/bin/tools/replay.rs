@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
 
 use serde_json::{Value, json};
-use vestibule::gateway::dry_run::Trace;
+use vestibule::{gateway::dry_run::Trace, platform::event::WOULD_REFUSE};
 
 use super::{
     explain::{Explainer, GivenRequest, credential_for, trace},
@@ -91,11 +91,12 @@ fn replay(input: &str) -> Result<String, Vec<String>> {
     Ok(table(&groups, client))
 }
 
-/// Returns `pass`, or the status and code of the refusal.
+/// Returns `pass`, or the status and code of the refusal. In report mode, `would_refuse` comes first.
 fn decision(trace: &Trace) -> String {
-    match trace.status {
-        Some(status) => format!("{status} {}", trace.decision),
-        None => "pass".to_owned(),
+    match (trace.status, trace.would_refuse) {
+        (Some(status), _) => format!("{status} {}", trace.decision),
+        (None, Some(refusal)) => format!("{WOULD_REFUSE} {} {}", refusal.status, refusal.code),
+        (None, None) => "pass".to_owned(),
     }
 }
 
@@ -109,18 +110,23 @@ fn table(groups: &BTreeMap<Group, Counted>, client: &str) -> String {
     let mut rows: Vec<(&Group, &Counted)> = groups.iter().collect();
     rows.sort_by_key(|(group, counted)| (group.with == "pass", std::cmp::Reverse(counted.count)));
     let total: u64 = groups.values().map(|counted| counted.count).sum();
-    let refused = |of: fn(&Group) -> &str| -> u64 {
-        groups.iter().filter(|(group, _)| of(group) != "pass").map(|(_, counted)| counted.count).sum()
+    let sum = |is_counted: &dyn Fn(&Group) -> bool| -> u64 {
+        groups.iter().filter(|(group, _)| is_counted(group)).map(|(_, counted)| counted.count).sum()
     };
+    let is_reported = |decision: &str| decision.starts_with(WOULD_REFUSE);
+    let is_refused = |decision: &str| decision != "pass" && !is_reported(decision);
     let mut text = format!(
-        "{total} requests. Refused: {} without a credential, {} as {client}.\n\n{:>9}  {:<28} {:<28} {:<28} example\n",
-        refused(|group| &group.without),
-        refused(|group| &group.with),
-        "requests",
-        "rule",
-        "nobody",
-        client,
+        "{total} requests. Refused: {} without a credential, {} as {client}.\n",
+        sum(&|group| is_refused(&group.without)),
+        sum(&|group| is_refused(&group.with)),
     );
+    let without = sum(&|group| is_reported(&group.without));
+    let with = sum(&|group| is_reported(&group.with));
+    if without > 0 || with > 0 {
+        let _ =
+            writeln!(text, "Let through in report mode: {without} without a credential, {with} as {client}.");
+    }
+    let _ = writeln!(text, "\n{:>9}  {:<28} {:<28} {:<28} example", "requests", "rule", "nobody", client);
     for (Group { rule, without, with }, Counted { count, example }) in rows {
         let _ = writeln!(text, "{count:>9}  {rule:<28} {without:<28} {with:<28} {example}");
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     config::{
         limits::RESERVED_PREFIXES as RESERVED_LIMITS,
+        report::GUARDS,
         session::OTHER_CLAIMS,
         webhooks::{HMAC_MEMBERS, MAX_INBOX_BODY},
     },
@@ -75,6 +76,12 @@ pub(super) fn conditions(table: &str) -> Vec<Value> {
             when(is("access", &json!(["human"])), lacks("confirm")),
             when(is("insecure_skip_csrf", &json!([true])), lacks("csrf")),
             json!({"if": has("idempotency"), "else": lacks_all(&["save", "hold", "retention", "invocation_id"])}),
+            when(is("mode", &json!(["report"])), lacks("report")),
+            // A guard in `report` is one of the rule's. `hooks` belong to the Worker.
+            json!({"allOf": GUARDS.iter().filter(|(name, _)| *name != "hooks").map(|(name, _)| {
+                let names = json!({"type": "array", "contains": {"const": name}});
+                when(json!({"properties": {"report": names}, "required": ["report"]}), has(name))
+            }).collect::<Vec<_>>()}),
             needs("body_limit", has_any(&["idempotency", "confirm", "bot_check", "return_field"])),
             needs("checkout", is("idempotency", &json!(["required"]))),
             when(

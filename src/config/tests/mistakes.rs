@@ -21,6 +21,31 @@ fn reports_each_mistake_by_name() {
             json!({"PUBLIC_ORIGINS": "https://app.example, https://b.example/"}),
             "PUBLIC_ORIGINS[1]: expected the canonical form \"https://b.example\"",
         ),
+        (json!({"MODE": "log"}), "MODE: expected one of \"enforce\", \"report\", found \"log\""),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "mode": true}]}),
+            "ROUTES[0].mode: expected \"enforce\" or \"report\", found",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "report": ["policy"]}]}),
+            "ROUTES[0].report[0]: requires policy",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "report": ["limit"]}]}),
+            "ROUTES[0].report[0]: expected a guard of the rule: for a limit, set mode",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "report": ["hooks", "access"]}]}),
+            "ROUTES[0].report[1]: expected one of \"return_field\", \"bot_check\"",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "mode": "report", "report": "hooks"}]}),
+            "ROUTES[0].report: not allowed with mode = \"report\"",
+        ),
+        (
+            json!({"RATE_LIMITS": [{"name": "a", "limit": 1, "period": "1m", "by": "address", "mode": "off"}]}),
+            "RATE_LIMITS[0].mode: expected one of \"enforce\", \"report\", found \"off\"",
+        ),
         (json!({"ALLOWED_ORIGINS": "https://a.example,"}), "ALLOWED_ORIGINS[1]: expected"),
         (json!({"ALLOWED_ORIGINS": "https://a.example;https://b.example"}), "ALLOWED_ORIGINS[0]: expected"),
         (json!({"ALLOWED_ORIGINS": " "}), "ALLOWED_ORIGINS: expected a list of origins"),

@@ -16,7 +16,10 @@ use std::time::Duration;
 pub use demands::Names;
 pub use table::{RuleError, RuleMatch, Table};
 
-use crate::routing::{built_in::BuiltInRoute, owner::OwnerFrom};
+use crate::{
+    platform::step::Step,
+    routing::{built_in::BuiltInRoute, owner::OwnerFrom, report::ReportedSteps},
+};
 
 /// An entry of the route table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ pub struct Rule {
     pub confirm: Confirm,
     /// Whether requests are recorded in the audit trail.
     pub audit: Audit,
+    /// Steps whose refusals are only reported. [`Rule::reported_steps`] says which of them count.
+    pub reports: ReportedSteps,
     /// Whether a path may contain `%2F` and escaped escapes, as text of a segment.
     pub encoded_slashes: bool,
     /// Entry in the catalogue for agents, if the rule is listed there.
@@ -129,6 +134,7 @@ impl Rule {
             policy: None,
             confirm: Confirm::Never,
             audit: Audit::Off,
+            reports: ReportedSteps::NONE,
             encoded_slashes: false,
             catalogue: None,
             login: false,
@@ -142,6 +148,29 @@ impl Rule {
     #[must_use]
     pub fn operation_or_path(&self) -> &str {
         self.operation.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Returns the steps whose refusals are only reported. Only rules for upstream report: built-in routes, pages and
+    /// webhooks always refuse.
+    #[must_use]
+    pub fn reported_steps(&self) -> ReportedSteps {
+        let may_report = self.destination == Destination::Upstream && self.webhook.is_none();
+        if may_report { self.reports } else { ReportedSteps::NONE }
+    }
+
+    /// Returns the steps of the guards that this rule does not have.
+    #[must_use]
+    fn absent_guards(&self) -> ReportedSteps {
+        let guards = [
+            (self.limit.is_none(), ReportedSteps::LIMIT),
+            (self.return_field.is_none(), ReportedSteps::of(&[Step::ReturnField])),
+            (self.bot_check.is_none(), ReportedSteps::of(&[Step::BotCheck])),
+            (self.feature.is_none(), ReportedSteps::of(&[Step::Feature])),
+            (self.policy.is_none(), ReportedSteps::of(&[Step::Policy])),
+            (self.confirm == Confirm::Never, ReportedSteps::of(&[Step::Confirmation])),
+        ];
+        let absent = guards.into_iter().filter(|(is_absent, _)| *is_absent);
+        absent.fold(ReportedSteps::NONE, |all, (_, steps)| all.or(steps))
     }
 }
 

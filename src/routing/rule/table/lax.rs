@@ -10,6 +10,8 @@
 //! ([`Rule::is_at_least_as_strict_as`]). If several rules do, the rule of the strict reading goes first. Its access and
 //! guards apply as a whole, and the path is forwarded as received. If there is no such rule, the request is rejected.
 //!
+//! A refusal is only reported (report mode) if every rule that some reading finds reports it, or lacks that guard.
+//!
 //! Most paths have only one reading and are searched once.
 //!
 //! A path with encoded slashes is rejected unless both the rule for the path as written and the deciding rule have
@@ -25,7 +27,10 @@ use crate::{
         path::{CanonicalPath, page},
         problem::Rejection,
     },
-    routing::rule::{Access, Names, Rule},
+    routing::{
+        report::ReportedSteps,
+        rule::{Access, Names, Rule},
+    },
 };
 
 /// Properties of a table that the lenient readings need.
@@ -46,6 +51,14 @@ pub struct RuleMatch<'a> {
     pub as_written: &'a Rule,
     /// The rule that decides, or the rejection.
     pub deciding: Result<&'a Rule, Rejection>,
+    /// The steps whose refusals are only reported: those that every rule reports which some server may find.
+    pub reports: ReportedSteps,
+}
+
+/// The strictest of all rules that some server may find.
+struct Strictest<'a> {
+    rule: &'a Rule,
+    reports: ReportedSteps,
 }
 
 impl Table {
@@ -78,16 +91,17 @@ impl Table {
         let mut has_variant = false;
         let found = self.search(ROOT, path.as_str().strip_prefix('/'), method, &mut has_variant);
         let as_written = self.rule_at(found);
-        let deciding = match &self.lax {
+        let strictest = match &self.lax {
             lax if path.has_ambiguous_escapes() && (lax.is_none() || !as_written.encoded_slashes) => {
                 Err(Rejection::AmbiguousPath)
             }
             Some(lax) if has_variant || lax.may_differ(path.as_str()) => {
                 self.strictest(lax, as_written, RequestToMatch { method, path, names })
             }
-            _ => Ok(as_written),
+            _ => Ok(Strictest { rule: as_written, reports: as_written.reported_steps() }),
         };
-        RuleMatch { as_written, deciding }
+        let reports = strictest.as_ref().map_or(ReportedSteps::NONE, |found| found.reports);
+        RuleMatch { as_written, deciding: strictest.map(|found| found.rule), reports }
     }
 
     /// Returns whether no reading of a path finds a rule: the default rule decides.
@@ -105,7 +119,7 @@ impl Table {
         lax: &Lax,
         strict: &'a Rule,
         request: RequestToMatch<'_>,
-    ) -> Result<&'a Rule, Rejection> {
+    ) -> Result<Strictest<'a>, Rejection> {
         let path = request.path.as_str();
         let has_slashes = request.path.has_ambiguous_escapes();
         let reached = self.reached(lax, strict, request)?;
@@ -115,7 +129,12 @@ impl Table {
         let is_owner_certain = used.access != Access::Owner
             || (identifies_owner(used, strict, path) && (!has_slashes || std::ptr::eq(used, strict)));
         let are_slashes_allowed = !has_slashes || used.encoded_slashes;
-        if is_owner_certain && are_slashes_allowed { Ok(used) } else { Err(Rejection::AmbiguousPath) }
+        if !is_owner_certain || !are_slashes_allowed {
+            return Err(Rejection::AmbiguousPath);
+        }
+        let reported = reached.iter().map(|rule| rule.reported_steps().or(rule.absent_guards()));
+        let reports = reported.fold(used.reported_steps(), ReportedSteps::and);
+        Ok(Strictest { rule: used, reports })
     }
 
     /// Lists the rules that the readings of a path find: first `strict`, that of the path as written.

@@ -231,7 +231,7 @@ proptest! {
             let Ok(path) = CanonicalPath::parse_with_ambiguous_escapes(&text) else { continue };
             // No decoding contains a backslash, which some servers read as a slash.
             prop_assert!(path.decodings().all(|decoded| !decoded.contains('\\')), "{text}");
-            let RuleMatch { as_written: strict, deciding: used } = table.match_request(method, &path, Names::Ignored);
+            let RuleMatch { as_written: strict, deciding: used, .. } = table.match_request(method, &path, Names::Ignored);
             let reached_by = |servers: Vec<Server>| -> Vec<&Rule> {
                 let found = servers.into_iter().flat_map(|server| {
                     let found = server.rules(&table.rules, method, path.as_str());
