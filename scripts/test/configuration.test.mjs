@@ -125,7 +125,7 @@ for (const [name, text, env, want] of [
     "a.jsonc",
     '{\n  "name" "a"\n}',
     undefined,
-    /^\S+a\.jsonc:2: \w+\n {2}2 \| {3}"name" "a"\n +\^+$/,
+    /^\S+a\.jsonc:2: colon expected\n {2}2 \| {3}"name" "a"\n +\^+$/,
   ],
   ["a.toml", "routes = 7\n", undefined, /^\S+a\.toml: Expected "routes" to be an array.*$/],
   ["a.toml", 'name = "a"\n', "b", /^\S+a\.toml: no environment "b"$/],

@@ -241,6 +241,12 @@ test("deploy --dry-run bundles the Worker, and refuses a wrong configuration fir
   assert.equal(code, 0, stderr);
   assert.match(stdout, /env\.ACCOUNTS/);
   assert.ok(readdirSync(join(home, "out")).some((name) => name.endsWith(".wasm")));
+  // The template's addresses would deploy a Worker that reaches nothing.
+  assert.match(stderr, /^warning: PUBLIC_ORIGINS has the example https:\/\/app\.example\.com/m);
+  assert.match(stderr, /^warning: UPSTREAM is the example https:\/\/origin\.example\.com/m);
+  const local = await vestibule(["check", "--dev"]);
+  assert.equal(local.code, 0, local.stderr);
+  assert.doesNotMatch(local.stderr, /example/);
   const wrong = await vestibule(["deploy", "--dry-run", "--env", "nowhere"]);
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /no environment "nowhere"/);
@@ -255,6 +261,55 @@ test("keys prints new secrets, and other commands are explained", async () => {
     assert.equal(code, 2);
     assert.match(stderr, /usage: vestibule COMMAND/);
   }
+  for (const args of [
+    ["--help"],
+    ["help"],
+    ["check", "--help"],
+    ["init", "-h"],
+    ["deploy", "--help"],
+  ]) {
+    const { code, stdout } = await vestibule(args);
+    assert.equal(code, 0);
+    assert.match(stdout, /^usage: vestibule COMMAND/);
+  }
+  assert.deepEqual(await vestibule(["--version"]), { code: 0, stdout: "0.1.0\n", stderr: "" });
+});
+
+test("check says what is wrong with a file that is no JSON, and with a folder without one", async () => {
+  const file = join(home, "wrangler.jsonc");
+  const good = readFileSync(file, "utf8");
+  try {
+    writeFileSync(file, good.replace('"SESSION": {', '"SESSION": '));
+    const { code, stderr } = await vestibule(["check"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^wrangler\.jsonc:\d+: comma expected\n +\d+ \| +"SESSION": +"login"/);
+  } finally {
+    writeFileSync(file, good);
+  }
+  const { code, stderr } = await vestibule(["check"], folder);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^no wrangler\.jsonc or wrangler\.toml in .*: go to the folder of the Worker/,
+  );
+});
+
+test("explain warns of a method in lower case, and of a log without requests", async () => {
+  const lower = await vestibule(["explain", "get", "/assets/a.js"]);
+  assert.equal(lower.code, 0);
+  assert.match(lower.stderr, /so a rule for GET does not match "get"/);
+  const upper = await vestibule(["explain", "GET", "/assets/a.js"]);
+  assert.doesNotMatch(upper.stderr, /case-sensitive/);
+  const log = join(folder, "access.log");
+  writeFileSync(log, "no request\n");
+  const other = await vestibule(["explain", "--log", log]);
+  assert.match(
+    other.stderr,
+    /^1 line has no request and was left out: expected the combined format/m,
+  );
+  writeFileSync(log, '- - - [x] "GET /a HTTP/1.1" 200 1\nno\nno\n');
+  const mixed = await vestibule(["explain", "--log", log]);
+  assert.match(mixed.stderr, /^2 lines have no request and were left out$/m);
 });
 
 /** Runs `vestibule dev` until it answers, calls `body` with its origin and its output, and ends it. */

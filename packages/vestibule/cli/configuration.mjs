@@ -66,7 +66,11 @@ export async function readConfiguration({
 export function fileIn(folder) {
   const names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
   const found = names.map((name) => join(folder, name)).find((path) => existsSync(path));
-  if (!found) throw new Failure(`no wrangler.jsonc or wrangler.toml in ${folder}`);
+  if (!found) {
+    throw new Failure(
+      `no wrangler.jsonc or wrangler.toml in ${folder}: go to the folder of the Worker, or use --config FILE`,
+    );
+  }
   return found;
 }
 
@@ -177,6 +181,21 @@ export function unlistedOriginWarning(site, vars) {
   const origins = publicOrigins(vars);
   if (origins.length === 0 || origins.includes(site)) return;
   return `PUBLIC_ORIGINS is ${origins.join(", ")}, without ${site}: WebSockets and other requests with that Origin get 403, and redirects lead to another origin. Set PUBLIC_ORIGINS=["${site}"] in .dev.vars`;
+}
+
+/** Returns a warning for each address that is still the one of a template: `example.com` and its subdomains. */
+export function exampleWarnings(vars) {
+  const isExample = (origin) =>
+    typeof origin === "string" &&
+    URL.canParse(origin) &&
+    /(^|\.)example\.com$/.test(new URL(origin).hostname);
+  const origin = publicOrigins(vars).find(isExample);
+  return [
+    ...(origin ? [`PUBLIC_ORIGINS has the example ${origin}: set what browsers open`] : []),
+    ...(isExample(vars.UPSTREAM)
+      ? [`UPSTREAM is the example ${vars.UPSTREAM}: set where your application runs`]
+      : []),
+  ];
 }
 
 /** Returns true if Vestibule keeps the accounts. In `.dev.vars`, a table is a JSON string. */

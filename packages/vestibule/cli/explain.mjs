@@ -48,8 +48,12 @@ export async function explain(args, { command, read, runTool }) {
   };
   const { code, output } = await runTool(log ? "replay" : "explain", JSON.stringify(input));
   (code === 0 ? process.stdout : process.stderr).write(output);
-  if (replayed?.unreadable)
-    console.error(`${replayed.unreadable} lines have no request and were left out`);
+  if (method && method !== method.toUpperCase()) {
+    console.error(
+      `warning: methods are case-sensitive, so a rule for ${method.toUpperCase()} does not match "${method}"`,
+    );
+  }
+  if (replayed?.unreadable) console.error(leftOut(replayed));
   if (replayed?.isCut) console.error("the log has too many different requests: some were left out");
   return code;
 }
@@ -75,6 +79,16 @@ async function printReported(log, asJson) {
     console.error(`${unreadable} lines are no requests in Vestibule's own log and were left out`);
   }
   return 0;
+}
+
+function leftOut({ requests, unreadable }) {
+  const lines = unreadable === 1 ? "1 line has" : `${unreadable} lines have`;
+  // Then it is probably another format, or another file.
+  const formats =
+    requests.length === 0
+      ? ": expected the combined format of nginx and Apache, or a JSON object in each line"
+      : "";
+  return `${lines} no request and ${unreadable === 1 ? "was" : "were"} left out${formats}`;
 }
 
 function readArguments(args, command) {

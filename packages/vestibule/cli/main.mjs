@@ -3,6 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -12,6 +13,7 @@ import {
   checkConfiguration,
   checkOptions,
   configurationOptions,
+  exampleWarnings,
   readConfiguration,
   unlistedOriginWarning,
 } from "./configuration.mjs";
@@ -41,7 +43,8 @@ const USAGE = `usage: vestibule COMMAND
                   export URL FILE [--resume], import URL FILE [--dry-run], [--endpoints /api]
   audit-verify    verifies the audit trail of a deployment
                   URL [--days N] [--endpoints /api]
-  deploy          checks the configuration, then deploys: options of wrangler deploy`;
+  deploy          checks the configuration, then deploys: options of wrangler deploy
+  --version       prints the version`;
 
 // Before the commands run: they are part of this module's evaluation.
 const PORT = "8787";
@@ -60,7 +63,10 @@ const COMMANDS = {
 
 try {
   const [name, ...args] = process.argv.slice(2);
-  if (name === "--help" || name === "-h" || name === "help") console.log(USAGE);
+  // Also for `dev` and `deploy`: wrangler's own help would not name what they add.
+  const asksForHelp = [name, ...args].some((text) => text === "--help" || text === "-h");
+  if (name === "help" || asksForHelp) console.log(USAGE);
+  else if (name === "--version") console.log(version());
   else {
     const command = Object.hasOwn(COMMANDS, name ?? "") ? COMMANDS[name] : undefined;
     if (!command) {
@@ -74,11 +80,17 @@ try {
   process.exitCode = error.code;
 }
 
+function version() {
+  const manifest = new URL("../package.json", import.meta.url);
+  return JSON.parse(readFileSync(manifest, "utf8")).version;
+}
+
 async function check(args) {
   const options = checkOptions(args);
   const configuration = await readConfiguration(options);
   await checkConfiguration(configuration, runTool);
   if (options.dev) warnAboutOrigin(configuration.vars, PORT);
+  else warnAboutExamples(configuration.vars);
 }
 
 /** Runs `wrangler dev`. The site is http://localhost:8787 unless `--port` says otherwise. */
@@ -100,13 +112,19 @@ async function dev(all) {
 
 async function deploy(args) {
   const { config, env } = configurationOptions(args);
-  await checkConfiguration(await readConfiguration({ config, env }), runTool);
+  const configuration = await readConfiguration({ config, env });
+  await checkConfiguration(configuration, runTool);
+  warnAboutExamples(configuration.vars);
   return wrangler(["deploy", ...args]);
 }
 
 function warnAboutOrigin(vars, port) {
   const warning = unlistedOriginWarning(`http://localhost:${port}`, vars);
   if (warning) console.error(`warning: ${warning}`);
+}
+
+function warnAboutExamples(vars) {
+  for (const warning of exampleWarnings(vars)) console.error(`warning: ${warning}`);
 }
 
 /** Runs the wrangler of the project in the working directory, and returns its exit code. */

@@ -41,6 +41,10 @@ function quotedLine({ location }) {
 
 /** Returns wrangler's message as one line, without its introduction. */
 function oneLine({ message }) {
+  // Errors of its JSON parser are names, such as `CommaExpected`.
+  if (/^([A-Z][a-z]+)+$/.test(message)) {
+    return message.replaceAll(/(?<!^)[A-Z]/g, " $&").toLowerCase();
+  }
   return message
     .replace(/^Invalid \w+ document: |^Processing .* configuration:/, "")
     .split("\n")
