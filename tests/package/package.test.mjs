@@ -425,6 +425,14 @@ test("dev rejects an --upstream that is no address of an application, and starts
   }
 });
 
+test("dev says that its port is in use, and starts nothing", async () => {
+  const { port } = upstream.address();
+  const { code, stdout, stderr } = await vestibule(["dev", "--port", String(port)]);
+  assert.equal(code, 1);
+  assert.match(stderr, new RegExp(`^port ${port} is in use: .* use --port N`, "m"));
+  assert.doesNotMatch(stdout, /starting/);
+});
+
 test("dev --upstream wins over .dev.vars, and goes on if nothing listens there yet", async () => {
   const port = await freePort();
   const origin = `http://localhost:${port}`;

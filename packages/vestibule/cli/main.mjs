@@ -21,7 +21,7 @@ import { explain } from "./explain.mjs";
 import { Failure } from "./failure.mjs";
 import { freshDevVars, init } from "./init.mjs";
 import { runTool } from "./tools.mjs";
-import { announce, originOf, parseUpstream, takeOption } from "./upstream.mjs";
+import { announce, isListening, originOf, parseUpstream, takeOption } from "./upstream.mjs";
 
 const USAGE = `usage: vestibule COMMAND
 
@@ -103,11 +103,21 @@ async function dev(all) {
   const configuration = await readConfiguration({ config, env, dev: true, overrides });
   await checkConfiguration(configuration, runTool);
   warnAboutOrigin(configuration.vars, port ?? PORT);
+  await assertFree(port ?? PORT, args);
   const upstream = originOf(configuration.vars.UPSTREAM);
   console.log(`starting ${site} before ${upstream ?? "the upstream of the configuration"}`);
   if (upstream) await announce(upstream);
   const vars = Object.entries(overrides).flatMap(([name, text]) => ["--var", `${name}:${text}`]);
   return wrangler(["dev", ...(port ? [] : ["--port", PORT]), ...vars, ...args]);
+}
+
+/** Fails if another program has the port: wrangler's own message drowns in a stack trace. */
+async function assertFree(port, args) {
+  const isElsewhere = args.some((arg) => arg === "--ip" || arg.startsWith("--ip="));
+  if (isElsewhere || !(await isListening("localhost", Number(port)))) return;
+  throw new Failure(
+    `port ${port} is in use: end the program that listens there, or use --port N and set PUBLIC_ORIGINS=["http://localhost:N"] in .dev.vars`,
+  );
 }
 
 async function deploy(args) {

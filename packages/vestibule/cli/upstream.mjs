@@ -92,7 +92,7 @@ async function firstListening(port) {
 }
 
 /** Returns whether a port of this machine is open. Node tries all addresses of a name. */
-function isListening(hostname, port) {
+export function isListening(hostname, port) {
   return new Promise((resolve) => {
     const socket = connect({ host: hostname.replace(/^\[|\]$/g, ""), port });
     socket.once("error", () => resolve(false));
