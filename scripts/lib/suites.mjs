@@ -130,6 +130,14 @@ export const SUITES = [
     count: countNode,
   },
   {
+    name: "conformance",
+    about: "public test vectors, over HTTP",
+    command: nodeTests("tests/conformance/*.test.mjs"),
+    setUp: ["npm"],
+    after: ["build"],
+    count: countNode,
+  },
+  {
     name: "differential",
     about: "tokens, cookies and return paths against other implementations",
     command: nodeTests("tests/differential/*.test.mjs"),
