@@ -19,9 +19,7 @@ fn check_with(agent_tokens: &str, more: &Value) -> Output {
         "UPSTREAM": "https://origin.example",
         "SESSION": { "login": "accounts" },
     });
-    for (name, value) in more.as_object().expect("an object") {
-        vars[name] = value.clone();
-    }
+    vars.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     run(&json!({
         "vars": vars,
         "bindings": ["ACCOUNTS", "LIMITER", "SESSIONS", "TOKENS"],
@@ -85,6 +83,13 @@ fn warns_of_everything_in_report_mode() {
         { "path": "/guard", "access": "user", "report": "hooks" },
         { "path": "/strict", "access": "user", "mode": "enforce" },
     ]);
+    let deployment = json!({
+        "MODE": "report",
+        "ROUTES": [
+            { "path": "/strict", "access": "user", "mode": "enforce" },
+            { "path": "/a", "access": "user" },
+        ],
+    });
     let warnings = |more| {
         let output = check_with(&good, &more);
         assert!(output.status.success(), "{output:?}");
@@ -98,8 +103,7 @@ fn warns_of_everything_in_report_mode() {
         assert!(line.contains(part), "{line}: {part}");
     }
     assert_eq!(found.len(), 3, "{found:?}");
-    let found =
-        warnings(json!({ "ROUTES": [routes[3], { "path": "/a", "access": "user" }], "MODE": "report" }));
+    let found = warnings(deployment);
     assert!(found.iter().any(|line| line.contains("MODE: report mode")), "{found:?}");
     assert!(!found.iter().any(|line| line.contains("/strict")), "{found:?}");
     assert!(found.iter().any(|line| line.contains("\"/a\"")), "{found:?}");

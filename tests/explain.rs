@@ -112,6 +112,7 @@ fn replays_a_log_by_rule() {
                 { "path": "/assets/{*rest}", "access": "public" },
                 { "path": "/admin", "access": "admin" },
                 { "path": "/people", "access": "human" },
+                { "path": "/tried", "access": "admin", "mode": "report" },
             ],
         },
         "bindings": ["SESSIONS"],
@@ -126,6 +127,7 @@ fn replays_a_log_by_rule() {
             ["POST", "https://app.example/reports", 2],
             ["GET", "https://app.example/admin", 3],
             ["POST", "https://app.example/people", 5],
+            ["GET", "https://app.example/tried", 6],
             ["GET", "https://app.example/a%00b", 1],
         ],
     });
@@ -156,6 +158,7 @@ fn replays_a_log_by_rule() {
             "3 /admin | 401 unauthorized | 403 forbidden_role",
             "701 /assets/{*rest} | pass | pass",
             "5 /people | 401 unauthorized | pass",
+            "6 /tried | would_refuse 401 unauthorized | would_refuse 403 forbidden_role",
         ]
     );
 }
