@@ -6,9 +6,9 @@
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build } from "./lib/artefacts.mjs";
+import { build, reproducible } from "./lib/artefacts.mjs";
 import { main, run, say } from "./lib/process.mjs";
-import { inProject, npmProgram } from "./lib/project.mjs";
+import { inProject, npmProgram, toolEnvironment } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
 
 const FOLDER = inProject("packages/vestibule");
@@ -34,7 +34,8 @@ await main(async () => {
 async function buildTools() {
   const target = "wasm32-wasip1";
   const options = ["--bin", "tools", "--release", "--locked", "--target", target];
-  await run("cargo", ["build", ...options], { what: "the build of the tools" });
+  const env = toolEnvironment(reproducible());
+  await run("cargo", ["build", ...options], { env, what: "the build of the tools" });
   const module = inProject("target", target, "release/tools.wasm");
   const features = [
     "--enable-bulk-memory",

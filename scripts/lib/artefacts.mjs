@@ -1,11 +1,19 @@
 /** Builds the Worker and its pages in `build/`, and the sample single-page app in `examples/spa/dist`. */
 
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { BIND } from "../setup/tools.mjs";
 import { Failure, run, say } from "./process.mjs";
-import { firstChange, inProject, lastChange, npmProgram, toolEnvironment } from "./project.mjs";
+import {
+  firstChange,
+  inProject,
+  lastChange,
+  npmProgram,
+  root,
+  toolEnvironment,
+} from "./project.mjs";
 
 // The WebAssembly features that the compiler uses and workerd supports. wasm-opt must not introduce others.
 export const FEATURES = [
@@ -48,11 +56,36 @@ export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   }
 }
 
-/** Compiles a package to WebAssembly, the longest part of a build. Needs only Rust, no other tools. */
-export async function compileWorker(crate = "vestibule") {
-  const options = ["--package", crate, "--lib", "--release", "--locked", "--target", WASM32];
-  await run("cargo", ["build", ...options], { env: toolEnvironment(), what: "the build" });
+/**
+ * Compiles a package to WebAssembly, the longest part of a build. Needs only Rust, no other tools.
+ *
+ * @param {object} [options]
+ * @param {string} [options.folder] the checkout to build; default: this one
+ * @param {string} [options.cargoHome] the folder of Cargo; default: that of the user
+ */
+export async function compileWorker(crate = "vestibule", { folder = root, cargoHome } = {}) {
+  const args = ["--package", crate, "--lib", "--release", "--locked", "--target", WASM32];
+  const env = toolEnvironment(reproducible({ folder, cargoHome }));
+  await run("cargo", ["build", ...args], { cwd: folder, env, what: "the build" });
 }
+
+/**
+ * Returns the environment in which the compiler replaces the folder of Cargo, which it writes into messages of panics. So
+ * the module is the same wherever it is built, and names no folder of the machine. Paths of our own sources are relative.
+ */
+export function reproducible({ folder = root, cargoHome } = {}) {
+  const home = cargoHome ?? process.env.CARGO_HOME ?? join(homedir(), ".cargo");
+  const { CARGO_ENCODED_RUSTFLAGS: encoded, RUSTFLAGS: plain } = process.env;
+  const given = encoded?.split(SEPARATOR) ?? plain?.split(" ") ?? [];
+  const flags = [...given, `--remap-path-prefix=${home}=/cargo`].filter(Boolean);
+  return {
+    CARGO_ENCODED_RUSTFLAGS: flags.join(SEPARATOR),
+    ...(cargoHome && { CARGO_HOME: cargoHome }),
+    ...(folder !== root && { CARGO_TARGET_DIR: join(folder, "target") }),
+  };
+}
+
+const SEPARATOR = "\x1f";
 
 /** The sources of index.js, apart from the output of wasm-bindgen. */
 const GLUE_SOURCES = ["src/edge", "scripts/lib/artefacts.mjs", "package-lock.json"];

@@ -1,11 +1,11 @@
-/** Finds or installs the program that audits crates: cargo-deny. */
+/** Finds or installs the programs of the supply chain: cargo-deny and cargo-cyclonedx. */
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { outputOf, run, say } from "../lib/process.mjs";
 import { inProject, toolEnvironment } from "../lib/project.mjs";
 
-const VERSIONS = { "cargo-deny": "0.20.2" };
+const VERSIONS = { "cargo-deny": "0.20.2", "cargo-cyclonedx": "0.5.9" };
 const FOLDER = inProject("target/tools/cargo");
 
 /** Returns the path of a program: the one in PATH, or else our own, which is installed once. */

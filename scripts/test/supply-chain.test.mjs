@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
+import { reproducible } from "../lib/artefacts.mjs";
 import { inProject } from "../lib/project.mjs";
 
 const read = (path) => readFileSync(inProject(path), "utf8");
@@ -60,7 +61,7 @@ test("npm packages that we publish have a permitted licence", () => {
 
 test("workflows run actions by commit, and have no permission by default", () => {
   const names = readdirSync(inProject(".github/workflows"));
-  assert.deepEqual(names.sort(), ["audit.yml"]);
+  assert.deepEqual(names.sort(), ["audit.yml", "release.yml"]);
   for (const name of names) {
     const text = read(`.github/workflows/${name}`);
     const actions = [...text.matchAll(/uses: (\S+)/g)].map(([, action]) => action);
@@ -81,3 +82,24 @@ test("workflows run only npm scripts that exist", () => {
       assert.ok(scripts[script], script);
   }
 });
+
+test("the compiler replaces the folder of Cargo, besides the flags that are set", (t) => {
+  const { CARGO_ENCODED_RUSTFLAGS, RUSTFLAGS } = process.env;
+  t.after(() => {
+    restore("CARGO_ENCODED_RUSTFLAGS", CARGO_ENCODED_RUSTFLAGS);
+    restore("RUSTFLAGS", RUSTFLAGS);
+  });
+  const flags = () => reproducible({ cargoHome: "/h" }).CARGO_ENCODED_RUSTFLAGS.split("\x1f");
+  delete process.env.CARGO_ENCODED_RUSTFLAGS;
+  delete process.env.RUSTFLAGS;
+  assert.deepEqual(flags(), ["--remap-path-prefix=/h=/cargo"]);
+  process.env.RUSTFLAGS = "-C debuginfo=1";
+  assert.deepEqual(flags(), ["-C", "debuginfo=1", "--remap-path-prefix=/h=/cargo"]);
+  process.env.CARGO_ENCODED_RUSTFLAGS = "-Cdebuginfo=2";
+  assert.deepEqual(flags(), ["-Cdebuginfo=2", "--remap-path-prefix=/h=/cargo"]);
+});
+
+function restore(name, value) {
+  if (value === undefined) delete process.env[name];
+  else process.env[name] = value;
+}

@@ -88,4 +88,4 @@ fn parse_origin(text: &str) -> Result<Origin, String> {
 }
 
 /// The loopback hosts.
-const LOOPBACK_HOSTS: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
+pub(super) const LOOPBACK_HOSTS: &[&str] = &["localhost", "127.0.0.1", "[::1]"];

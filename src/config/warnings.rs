@@ -1,7 +1,8 @@
 //! Warnings for `check-config`: settings that are valid, but that the operator probably did not intend.
 
-use super::{Config, report::GUARDS, secrets::how_to_set};
+use super::{Config, report::GUARDS, secrets::how_to_set, upstream::LOOPBACK_HOSTS};
 use crate::{
+    http::origin::host_of,
     platform::step::Step,
     routing::{report::Mode, rule::Confirm},
     sessions::{cookies::Policy, settings::Login},
@@ -39,6 +40,16 @@ impl Config {
             let name = cookie.as_str();
             warnings.push(format!(
                 "SESSION.cookie: any subdomain can set the cookie {name:?}, and so sign your users in to another account: set cookie = \"__Host-session\" and, until old sessions have expired, cookie_previous = {name:?} (see docs/sessions.md)"
+            ));
+        }
+        if let Upstream::Origin(origin) | Upstream::SameZone(origin) = &self.upstream.application
+            && origin.scheme() == "http"
+            && !LOOPBACK_HOSTS.contains(&host_of(origin.authority()))
+            && !self.site.development
+        {
+            warnings.push(format!(
+                "UPSTREAM: requests to {:?} are not encrypted on their way, and neither are cookies and assertions: use https, or a service binding",
+                origin.as_str()
             ));
         }
         if self.upstream.key.is_none() && self.upstream.application != Upstream::Assets {

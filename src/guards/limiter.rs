@@ -203,6 +203,21 @@ mod tests {
         assert_eq!(hit(&store, LIMIT, "a", at + wait).remaining, Some(4));
     }
 
+    #[test]
+    fn a_clock_that_goes_back_lets_no_more_pass() {
+        for back in [1, 59, 60, 61, 3_600, 86_400] {
+            let store = Sqlite::of::<Limiter>();
+            let at = 1_700_000_000;
+            for _ in 0..5 {
+                assert!(hit(&store, LIMIT, "a", at).remaining.is_some());
+            }
+            let early = hit(&store, LIMIT, "a", at - back);
+            assert_eq!(early.remaining, None, "{back}");
+            // The count ends when the clock is where it would have ended.
+            assert_eq!(hit(&store, LIMIT, "a", at + 66).remaining, Some(4), "{back}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_window_has_more_than_the_limit(

@@ -1,17 +1,17 @@
 //! The format of responses: refusals for scripts and for people, and the changes to upstream's responses.
 
 mod caching;
+mod echo;
 
 use std::borrow::Cow;
 
-use self::caching::Restriction;
+use self::{caching::Restriction, echo::is_echo};
 use crate::{
     base::time::Timestamp,
     config::Config,
     guards::limits::RateLimitState,
     http::{
         cookie, header_filter,
-        path::fold,
         problem::{ApprovalMembers, BotCheck, Fault, ForbiddenBy, Problem, RateLimit, Rejection, SecondStep},
         reply::{HeaderEdits, PendingSignIn, Reply},
         request::{Headers, Request},
@@ -54,10 +54,13 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
             reply.headers.push(("www-authenticate", challenge));
         }
         Rejection::WebhookInFlight => reply.headers.push(("retry-after", "1".to_owned())),
-        Rejection::IdempotencyInFlight(seconds) => reply.headers.push(("retry-after", seconds.to_string())),
-        Rejection::IdempotencyKeyMissing | Rejection::IdempotencyKeyInvalid => {
-            reply.headers.push(("link", format!("<{IDEMPOTENCY_KEY}>; rel=\"describedby\"")));
+        Rejection::IdempotencyInFlight(seconds) => {
+            reply.headers.push(("retry-after", seconds.to_string()));
+            reply.headers.push(about_idempotency());
         }
+        Rejection::IdempotencyKeyMissing
+        | Rejection::IdempotencyKeyInvalid
+        | Rejection::IdempotencyKeyReused => reply.headers.push(about_idempotency()),
         Rejection::Overloaded => reply.headers.push(("retry-after", "5".to_owned())),
         Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
         Rejection::RateLimited { limit, reset } => {
@@ -85,7 +88,6 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::ForbiddenOwner
         | Rejection::ForbiddenHumanOnly
         | Rejection::ForbiddenScope(_)
-        | Rejection::IdempotencyKeyReused
         | Rejection::LogoutTokenInvalid(_)
         | Rejection::IdempotencyOutcomeUnknown(_)
         | Rejection::CheckoutConflict
@@ -171,7 +173,7 @@ pub fn redirect(status: u16, location: String) -> Reply {
 }
 
 /// Completes a reply of the gateway: adds `Vary`, forbids caching unless the reply allows it, adds cookies, and removes
-/// the body for `HEAD`.
+/// the body for `HEAD`. A reply that is no page runs and loads nothing, should a browser show it.
 pub fn finalize(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
     let allows_caching = reply.headers.iter().any(|(name, _)| *name == "cache-control");
     if allows_caching && !cookies.is_empty() {
@@ -183,6 +185,12 @@ pub fn finalize(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) 
     }
     reply.headers.push(("vary", VARY.to_owned()));
     reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
+    let is_page = |(name, value): &(&str, String)| {
+        *name == "content-type" && value.trim_start().starts_with("text/html")
+    };
+    if !reply.headers.iter().any(is_page) {
+        reply.headers.push(("content-security-policy", NO_PAGE.to_owned()));
+    }
     reply.headers.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
     if request.method == "HEAD" {
         reply.body = None;
@@ -299,43 +307,6 @@ pub fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str
     }
 }
 
-/// Checks whether a `Location` sends the browser to a host from the client's own path. Some servers do so when they
-/// redirect to the same path with or without a trailing slash, without their mount point, or without `;parameters`:
-/// `/app//host` then becomes `//host/`.
-fn is_echo(path: &str, location: &str) -> bool {
-    let is_slash = |letter: char| matches!(letter, '/' | '\\');
-    // Browsers remove this white space.
-    let location: String = location.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
-    let rest = location.trim_start_matches(is_slash);
-    if location.len().saturating_sub(rest.len()) < 2 {
-        return false;
-    }
-    let end = rest.find(|letter| is_slash(letter) || matches!(letter, '?' | '#')).unwrap_or(rest.len());
-    let host = fold(rest.get(..end).unwrap_or_default());
-    path.starts_with("//") || hosts_in(path).any(|found| found == host)
-}
-
-/// Returns all segments of a path that some server may read as a host: those after a run of slashes, in any decoding,
-/// and after segments that some servers read as empty.
-fn hosts_in(path: &str) -> impl Iterator<Item = String> {
-    let decode = |text: &String| {
-        let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        (decoded != *text).then_some(decoded)
-    };
-    let readings = std::iter::successors(Some(path.to_owned()), decode).take(DECODINGS);
-    readings.flat_map(|text| {
-        let segments: Vec<String> = text.split('/').skip(1).map(fold).collect();
-        let hosts = segments.windows(2).filter_map(|pair| match pair {
-            [empty, host] if empty.is_empty() => Some(host.clone()),
-            _ => None,
-        });
-        hosts.collect::<Vec<_>>()
-    })
-}
-
-/// The path as received, and up to three decodings: as many as for any path.
-const DECODINGS: usize = 4;
-
 fn problem<'a>(mut problem: Problem<'a>, context: ProblemContext<'a>) -> Reply {
     problem.login_url = context.login_url;
     let document = problem.with_base(context.base);
@@ -346,9 +317,18 @@ fn problem<'a>(mut problem: Problem<'a>, context: ProblemContext<'a>) -> Reply {
     }
 }
 
+/// Returns the header that links a refusal to the specification of keys
+/// (draft-ietf-httpapi-idempotency-key-header-07 §2.7).
+fn about_idempotency() -> (&'static str, String) {
+    ("link", format!("<{IDEMPOTENCY_KEY}>; rel=\"describedby\""))
+}
+
 const IDEMPOTENCY_KEY: &str = "https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/";
 
 const PRIVATE: &str = "private, no-store";
+
+/// The `Content-Security-Policy` of a reply that is no page.
+const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
 
 const LOGIN_URL: &str = "x-vestibule-login-url";
 
@@ -359,40 +339,40 @@ const VARY: &str = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accep
 mod tests {
     use super::*;
 
+    fn finished(content_type: Option<&str>) -> Vec<String> {
+        let headers = content_type.map(|value| ("content-type", value.to_owned())).into_iter().collect();
+        let mut reply = Reply { status: 200, headers, body: None };
+        let request = Request::read("GET\nhttps://a.example/").expect("a request");
+        finalize(&mut reply, &request, Vec::new());
+        let policies = reply.headers.into_iter().filter(|(name, _)| *name == "content-security-policy");
+        policies.map(|(_, value)| value).collect()
+    }
+
     #[test]
-    fn detects_hosts_from_the_clients_path() {
-        for (path, location) in [
-            ("//evil.example", "//evil.example/"),
-            ("//evil.example/x", "/\\evil.example/x/"),
-            ("//other", "//evil.example/"),
-            ("/app//evil.example/x", "//evil.example/x/"),
-            ("/app///evil.example", "///evil.example/"),
-            ("/app//Evil.Example:81/x", "\\\\evil.example:81/x/"),
-            ("/app//evil.example;v=1", "//evil.example/"),
-            ("/;x/evil.example", "//evil.example/"),
-            ("/app/;/evil.example", "//evil.example"),
-            ("/%20/evil.example", "//evil.example/"),
-            ("/app/%3Bx/evil.example", "//evil.example?a"),
-            ("/app/%2Fevil.example/x", "//evil.example/x/"),
-            ("/app/%252fevil.example/x", "//evil.example/x/"),
-            ("/app//u:p@evil.example", "//u:p@evil.example/"),
-            ("/app//evil%2Eexample", "//evil.example/"),
-            ("/app//evil.example", "//evil%2eexample/"),
-            ("/app//evil.example", "\t/ /evil.example/"),
-            ("/app//", "//"),
-        ] {
-            assert!(is_echo(path, location), "{path} {location}");
+    fn a_reply_that_is_no_page_loads_nothing_and_is_never_framed() {
+        for content_type in [None, Some("application/problem+json"), Some("application/json")] {
+            assert_eq!(finished(content_type), ["default-src 'none'; frame-ancestors 'none'"]);
         }
-        for (path, location) in [
-            ("/app//evil.example/x", "/evil.example/x/"),
-            ("/app//evil.example/x", "https://evil.example/"),
-            ("/app//other/x", "//cdn.example/x"),
-            ("/evil.example/x", "//evil.example/x"),
-            ("/p/https://a.example/x", "//cdn.example/x"),
-            ("/moved//x", "/moved//x/"),
-            ("/", ""),
+        // Pages have policies of their own.
+        assert!(finished(Some("text/html; charset=utf-8")).is_empty());
+    }
+
+    #[test]
+    fn refusals_about_keys_link_to_the_specification() {
+        let context = ProblemContext { request_id: "req_1", base: "about:blank", login_url: None };
+        for rejection in [
+            Rejection::IdempotencyKeyMissing,
+            Rejection::IdempotencyKeyInvalid,
+            Rejection::IdempotencyKeyReused,
+            Rejection::IdempotencyInFlight(1),
         ] {
-            assert!(!is_echo(path, location), "{path} {location}");
+            let reply = refused(rejection, context);
+            let links = reply.headers.iter().filter(|(name, value)| {
+                *name == "link"
+                    && value.contains("draft-ietf-httpapi-idempotency-key-header")
+                    && value.ends_with("; rel=\"describedby\"")
+            });
+            assert_eq!(links.count(), 1, "{:?}", reply.headers);
         }
     }
 }

@@ -34,6 +34,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.match(response.headers["cache-control"], /no-store/);
       assert.equal(response.headers.vary, VARY);
       assert.equal(response.headers["x-content-type-options"], "nosniff");
+      assert.equal(
+        response.headers["content-security-policy"],
+        "default-src 'none'; frame-ancestors 'none'",
+      );
       assert.equal(response.headers["server-timing"] !== undefined, environment === "DEVELOPMENT");
       return response;
     };

@@ -112,6 +112,19 @@ fn warns_about_valid_but_unintended_settings() {
     let secret = "vT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pB";
     for (changes, wanted) in [
         (json!({"UPSTREAM_SECRET": secret}), vec![]),
+        (
+            json!({"UPSTREAM_SECRET": secret, "UPSTREAM": "http://origin.example"}),
+            vec!["UPSTREAM: requests to \"http://origin.example\" are not encrypted"],
+        ),
+        (
+            json!({"UPSTREAM_SECRET": secret, "UPSTREAM": {"origin": "http://origin.example", "host": "public"}}),
+            vec!["UPSTREAM: requests to \"http://origin.example\" are not encrypted"],
+        ),
+        (
+            json!({"UPSTREAM_SECRET": secret, "UPSTREAM": "http://origin.example", "ENVIRONMENT": "development"}),
+            vec![],
+        ),
+        (json!({"UPSTREAM_SECRET": secret, "UPSTREAM": "http://127.0.0.1:3000"}), vec![]),
         (json!({}), vec!["UPSTREAM_SECRET: expected a secret of at least 32 bytes, found nothing"]),
         (
             json!({

@@ -1,4 +1,4 @@
-//! The messages of browsers and authenticators (Web Authentication Level 2), read as untrusted bytes.
+//! The messages of browsers and authenticators (Web Authentication Level 3), read as untrusted bytes.
 //!
 //! JSON and CBOR are parsed by crates. Only the fixed layout of authenticator data (§6.1) is taken apart here. Whatever
 //! is too short, too long or of another type is rejected.
@@ -107,10 +107,10 @@ pub(super) struct CoseKey {
 }
 
 impl ClientData {
-    /// Parses the browser's statement.
+    /// Parses the browser's statement. A byte order mark before it does not count (§7.1, step 5).
     pub(super) fn read(bytes: &[u8]) -> Result<Self, PasskeyError> {
         let text = std::str::from_utf8(bytes).map_err(|_| PasskeyError::ClientData)?;
-        form::answer_of(text).ok_or(PasskeyError::ClientData)
+        form::answer_of(text.strip_prefix('\u{feff}').unwrap_or(text)).ok_or(PasskeyError::ClientData)
     }
 
     /// Rejects a ceremony in a frame of another site, and one that demands a binding to the connection, which nobody

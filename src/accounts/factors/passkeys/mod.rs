@@ -1,4 +1,4 @@
-//! Passkeys: credentials of Web Authentication Level 2. With user verification, a passkey signs a user in alone. It is
+//! Passkeys: credentials of Web Authentication Level 3. With user verification, a passkey signs a user in alone. It is
 //! also a second factor after the password.
 //!
 //! | file | contents |

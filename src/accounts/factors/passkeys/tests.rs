@@ -143,6 +143,14 @@ fn accepts_extensions_and_unknown_members() {
     assert!(check(&assertion).is_ok());
 }
 
+#[test]
+fn a_byte_order_mark_before_client_data_does_not_count() {
+    let text = r#"{"type":"webauthn.get","challenge":"","origin":"https://app.example"}"#;
+    for (mark, want) in [("", true), ("\u{feff}", true), ("\u{feff}\u{feff}", false), ("x", false)] {
+        assert_eq!(ClientData::read(format!("{mark}{text}").as_bytes()).is_ok(), want, "{mark:?}");
+    }
+}
+
 /// The examples of Web Authentication Level 3, section "Test Vectors". Their relying party is `example.org`.
 #[test]
 fn agrees_with_the_examples_of_the_specification() {

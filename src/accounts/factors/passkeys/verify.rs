@@ -1,4 +1,4 @@
-//! The checks of a relying party: registering a credential (Web Authentication Level 2 §7.1) and verifying an assertion
+//! The checks of a relying party: registering a credential (Web Authentication Level 3 §7.1) and verifying an assertion
 //! (§7.2).
 
 use sha2::{Digest, Sha256};

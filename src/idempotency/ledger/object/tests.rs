@@ -183,6 +183,28 @@ fn resolves_an_unknown_outcome_either_way() {
 }
 
 #[test]
+fn a_clock_that_leaps_runs_nothing_twice() {
+    let ran = Verdict::Ran(Outcome { status: 201, kept: AnswerLocation::InRow });
+    for leap in [-1_000_000, -100, -11, -1, 0, 1, 9] {
+        let ledger = TestLedger::new();
+        assert_eq!(ledger.start(1_000, "a", false), Verdict::Granted { may_have_run: false });
+        let while_it_runs = ledger.start(1_000 + leap, "b", false);
+        assert!(matches!(while_it_runs, Verdict::InFlight(_)), "{leap}: {while_it_runs:?}");
+        assert_eq!(ledger.settle(1_000 + leap, "a", b"sealed"), Verdict::Done, "{leap}");
+        for later in [-1_000_000, 0, 50, 99] {
+            assert_eq!(ledger.start(1_000 + leap + later, "c", false), ran, "{leap} {later}");
+        }
+    }
+    // A leap over the lease: nobody knows whether the request ran, also when the clock goes back.
+    let ledger = TestLedger::new();
+    ledger.start(1_000, "a", false);
+    assert_eq!(ledger.start(1_050, "b", false), Verdict::Unknown);
+    assert_eq!(ledger.start(1_000, "c", false), Verdict::Unknown);
+    assert_eq!(ledger.settle(1_001, "a", b"sealed"), Verdict::Done, "its claimant knows");
+    assert_eq!(ledger.start(1_002, "d", false), ran);
+}
+
+#[test]
 fn start_claims_and_begins() {
     let ledger = TestLedger::new();
     ledger.start(0, "a", false);
