@@ -92,7 +92,7 @@ describe("a refusal", () => {
       assertPage(page, code);
       for (const [name, value] of Object.entries(problem.headers)) {
         if (
-          /^(content-(type|length)|date|server-timing|retry-after|ratelimit|x-vestibule-login-url)$/.test(
+          /^(content-(type|length|security-policy)|date|server-timing|retry-after|ratelimit|x-vestibule-login-url)$/.test(
             name,
           )
         )
