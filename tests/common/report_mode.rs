@@ -206,6 +206,8 @@ struct Done {
     event: Value,
     /// The requests that upstream received, except for ownership lookups.
     received: Vec<Received>,
+    /// The questions to external services.
+    external: Vec<String>,
 }
 
 impl Case {
@@ -234,7 +236,7 @@ impl Case {
         let (answer, event) = send(config, &upstream, &self.serialized(config));
         let received = upstream.received.take();
         let received = received.into_iter().filter(|(target, ..)| !target.starts_with("/owners")).collect();
-        Done { answer, event, received }
+        Done { answer, event, received, external: upstream.external_requests.take() }
     }
 }
 
@@ -315,6 +317,8 @@ proptest! {
                 prop_assert_eq!(&would_refuse["step"], &event["step"], "{} {}", event, report);
             }
             prop_assert!(refused.received.is_empty());
+            // After a refusal, no guard runs.
+            prop_assert_eq!(reported.external, refused.external, "{} {}", event, report);
             // Upstream is called, unless a step that is never in report mode refused the request.
             let is_through = report["decision"] == "would_refuse";
             prop_assert_eq!(reported.received.len(), usize::from(is_through), "{} {}", event, report);
