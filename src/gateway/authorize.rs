@@ -7,7 +7,10 @@
 //! In report mode, a refusal is reported, and the request continues with the principal whom its credential proves, or
 //! without one.
 
-use super::request_context::{Matched, RequestContext};
+use super::{
+    request_claim,
+    request_context::{Matched, RequestContext},
+};
 use crate::{
     gateway::{
         identify::{self, Freshness, Needed},
@@ -57,7 +60,10 @@ impl<'a> RequestContext<'a> {
                 let is_same = self.check_same_principal(principal_before, &admission);
                 let admission = match self.reports.check(Step::Identity, is_same)? {
                     Checked::Passed(()) => admission,
-                    Checked::Reported(mode) => admission.without_principal(mode),
+                    Checked::Reported(mode) => {
+                        self.facts.principal = None;
+                        admission.without_principal(mode)
+                    }
                 };
                 return Ok(Authorized { admission, body });
             }
@@ -104,7 +110,16 @@ impl<'a> RequestContext<'a> {
         let needed = Needed { freshness: Freshness::of(rule, is_login_page), recent: rule.recent };
         let identified =
             identify::identify(config, effects, &mut self.session_cookies, needed, request, meta).await;
-        let identified = self.reports.check(Step::Identity, identified)?;
+        let identified = if request_claim::is_needed(rule, request) {
+            // Whose claim it would be is unknown. The request may have run before, under the key of its user.
+            Checked::Passed(identified?)
+        } else {
+            self.reports.check(Step::Identity, identified)?
+        };
+        if csrf_passed.reported().is_some() {
+            // Another site may have sent the request with the user's cookie, which upstream may check by itself.
+            self.session_cookies.withhold();
+        }
         let not_identified = identified.reported();
         let identity = match identified {
             Checked::Passed(identity) => identity.usable_after(csrf_passed),
@@ -161,6 +176,10 @@ impl<'a> RequestContext<'a> {
             Some(mode) => admission.without_principal(mode),
             None => admission,
         };
+        if admission.is_by_report() && admission.principal().is_none() {
+            // The request runs, but for nobody whom a credential proved.
+            self.facts.principal = None;
+        }
         self.event.principal = admission.principal().map(Principal::kind);
         Ok(admission)
     }

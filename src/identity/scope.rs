@@ -20,7 +20,7 @@ pub fn of(principal: Option<&Principal>, request: &Request<'_>) -> String {
 
 /// Returns the owner of a claim. In report mode, a request can come this far although its rule requires a principal and
 /// none was proven. Its claim belongs to its address and its credentials as sent, so that it is shared neither with a
-/// principal nor with another client at that address.
+/// principal nor with a client of other credentials at that address.
 #[must_use]
 pub fn of_claim(admission: &Admission, request: &Request<'_>) -> String {
     if !admission.is_by_report() || admission.principal().is_some() {

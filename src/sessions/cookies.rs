@@ -204,8 +204,8 @@ impl<'a> SessionCookies<'a> {
 }
 
 impl SessionCookies<'_> {
-    /// Withholds the session cookies from upstream, because the registry could not be asked about them. An upstream that
-    /// knows the secret would accept the cookie of an ended session.
+    /// Withholds the session cookies from upstream, because the registry could not be asked about them, or because another
+    /// site may have sent the request. An upstream that knows the secret would accept them.
     pub fn withhold(&mut self) {
         self.is_withheld = true;
     }

@@ -137,6 +137,10 @@ impl Client {
         }
     }
 
+    fn has_cookie(self) -> bool {
+        !matches!(self, Self::None | Self::Agent | Self::UnknownToken)
+    }
+
     /// The author for whom upstream may get identity headers, at most.
     fn author(self) -> Option<&'static str> {
         match self {
@@ -283,12 +287,19 @@ fn header_of<'a>(received: &'a Received, name: &str) -> Option<&'a str> {
     received.1.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str())
 }
 
+fn needs_claim(event: &Value) -> bool {
+    let rule = event["rule"].as_str().unwrap_or_default();
+    event["method"] != "GET" && ["/maybe", "/admin", "/human", "/confirmed", "/all"].contains(&rule)
+}
+
 fn is_reportable(event: &Value) -> bool {
-    let is_ours = event["rule"]
-        .as_str()
-        .is_some_and(|rule| rule.starts_with("/api") || rule.starts_with("/_vestibule"));
+    let rule = event["rule"].as_str().unwrap_or_default();
+    let is_ours = rule.starts_with("/api") || rule.starts_with("/_vestibule");
     let step = event["step"].as_str();
+    // Without its principal, a request has no claim.
+    let has_no_claim = step == Some("identity") && needs_claim(event);
     !is_ours
+        && !has_no_claim
         && (step.is_some_and(|step| REPORTABLE.contains(&step)) || event["decision"] == "redirect_from_login")
 }
 
@@ -323,7 +334,9 @@ proptest! {
             let is_through = report["decision"] == "would_refuse";
             prop_assert_eq!(reported.received.len(), usize::from(is_through), "{} {}", event, report);
             let later = report["step"].as_str().unwrap_or_default();
-            prop_assert!(is_through || ["audit", "claim", "dispatch"].contains(&later), "{}", report);
+            let is_enforced =
+                ["audit", "claim", "dispatch"].contains(&later) || (later == "identity" && needs_claim(report));
+            prop_assert!(is_through || is_enforced, "{}", report);
         } else {
             prop_assert!(report["wouldRefuse"].is_null(), "{} {}", event, report);
             for member in ["decision", "status", "reason", "step", "principal", "idempotency", "rule"] {
@@ -353,6 +366,10 @@ proptest! {
             // The client's own header is never forwarded.
             prop_assert!(received.2.iter().any(|name| name == "x-user-id"));
             prop_assert!(header_of(&received, "x-vestibule-assertion").is_some());
+            // Nor does upstream get the session cookie of a request that another site may have sent.
+            if step == "csrf" && case.credential.has_cookie() {
+                prop_assert_eq!(header_of(&received, "cookie"), Some("a=1"));
+            }
             // An ended session's cookie, and one that could not be checked, do not reach upstream.
             let asks = !matches!(case.path, "/public" | "/login");
             if case.credential == Client::Ended && asks {
@@ -579,6 +596,19 @@ fn a_body_that_is_known_to_be_too_long_is_forwarded() {
             assert_eq!(upstream.received.borrow().len(), 1, "{path} {event}");
         }
     }
+}
+
+#[test]
+fn a_request_without_its_principal_claims_no_key() {
+    let config = parse_config(&json!({ "MODE": "report" }));
+    let upstream = deployment(&config, 0);
+    upstream.fails_at.set(Some(1));
+    upstream.store_calls.set(Some(0));
+    let key = "\nidempotency-key\n6f1c3a52-0003";
+    let lines = Client::Root.lines(&config) + key;
+    let (answer, event) = send(&config, &upstream, &request("POST", "/admin", &lines));
+    assert_eq!((own_reply(answer).status, &event["step"]), (503, &json!("identity")), "{event}");
+    assert!(upstream.received.borrow().is_empty());
 }
 
 #[test]
