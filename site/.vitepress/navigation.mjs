@@ -94,6 +94,7 @@ export const SECTIONS = [
       page("Standards", "docs/standards.md"),
       page("Supply chain", "docs/supply-chain.md"),
       page("Conformance", "docs/conformance.md"),
+      page("Fuzzing", "fuzz/README.md"),
     ],
   },
   {
