@@ -1,10 +1,12 @@
 /**
- * Asks the Worker the questions of all public test vectors over HTTP, and writes the scores into docs/conformance.md:
- * `npm run conformance`. The vectors are in the folder that VECTORS_DIR names. Builds the Worker if it is not current.
+ * Asks the questions of all public test vectors, and writes the scores into docs/conformance.md: `npm run conformance`.
+ * They are asked three times: of Vestibule's functions natively, of the same functions in workerd, and of the Worker over
+ * HTTP. The vectors are in the folder that VECTORS_DIR names. Builds what is not current.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { build, changedSince } from "./lib/artefacts.mjs";
+import { buildReader } from "./lib/conformance-reader.mjs";
 import { Failure, main, outputOf, say } from "./lib/process.mjs";
 import { inProject, lastChange } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
@@ -18,34 +20,52 @@ await main(async () => {
   // These import packages, which the setup has just installed.
   const { readSets } = await import("../tests/conformance/sets.mjs");
   const { failuresOf, score } = await import("../tests/conformance/scores.mjs");
+  const { NATIVE, OVER_HTTP, startWasm } = await import("../tests/conformance/readers.mjs");
   const sets = readSets();
   if (sets === null) throw new Failure("the test vectors are missing: set VECTORS_DIR", 2);
   const built = ["build/index.js", "build/index_bg.wasm"].map((name) => inProject(name));
   if (changedSince(lastChange(built))) await build();
 
-  say("asking");
-  const scored = await score(sets);
-  const table = tableOf(scored);
+  const columns = [];
+  const wasm = await startWasm(await buildReader());
+  try {
+    for (const reader of [NATIVE, wasm, OVER_HTTP]) {
+      say(`asking: ${reader.name}`);
+      columns.push({ name: reader.name, scored: await score(sets, reader) });
+    }
+  } finally {
+    await wasm.stop();
+  }
+  const table = tableOf(sets, columns);
   console.log(table);
-  const failures = failuresOf(scored);
+  const failures = columns.flatMap(({ name, scored }) =>
+    failuresOf(scored).map((line) => `${name}: ${line}`),
+  );
   for (const line of failures) console.error(`failed: ${line}`);
   writePage(`${await versions()}\n\n${table}`);
   say("wrote docs/conformance.md");
   return failures.length > 0 ? 1 : 0;
 });
 
-function tableOf(scored) {
-  const rows = scored.map(({ name, total, asked, failed }) => [
-    name,
-    total,
-    asked,
-    asked - failed.length,
-  ]);
-  const sums = [1, 2, 3].map((at) => rows.reduce((sum, row) => sum + row[at], 0));
+function tableOf(sets, columns) {
+  const cell = ({ asked, passed }) => `${passed} of ${asked}`;
+  const rows = sets.map(({ name, total }, at) => {
+    const scores = columns.map(({ scored }) => scored[at]);
+    const counts = scores.map(({ asked, failed }) => ({ asked, passed: asked - failed.length }));
+    return { name, total, counts };
+  });
+  const sum = (list) => list.reduce((total, count) => total + count, 0);
+  const counts = columns.map((_, at) => ({
+    asked: sum(rows.map((row) => row.counts[at].asked)),
+    passed: sum(rows.map((row) => row.counts[at].passed)),
+  }));
+  const all = { name: "**all**", total: sum(rows.map(({ total }) => total)), counts };
   return [
-    "| set | vectors | asked | passed |",
-    "|---|---:|---:|---:|",
-    ...[...rows, ["**all**", ...sums]].map((row) => `| ${row.join(" | ")} |`),
+    `| set | vectors | ${columns.map(({ name }) => name).join(" | ")} |`,
+    `|---|---:|${"---:|".repeat(columns.length)}`,
+    ...[...rows, all].map(
+      ({ name, total, counts }) => `| ${[name, total, ...counts.map(cell)].join(" | ")} |`,
+    ),
   ].join("\n");
 }
 

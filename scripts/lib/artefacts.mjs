@@ -46,7 +46,9 @@ export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   const bound = inProject("target/worker", crate);
   await bind(module, bound, "vestibule");
   await optimise(join(bound, "vestibule_bg.wasm"), inProject(wasm));
-  await bundle(bound, inProject(script));
+  const entry = join(bound, "entry.js");
+  writeFileSync(entry, entryOf(readFileSync(join(bound, "vestibule.js"), "utf8")));
+  await bundle(bound, entry, inProject(script));
   for (const name of [script, wasm]) {
     // Allow one second, because file systems round times.
     if (lastChange([inProject(name)]) < started - 1_000) {
@@ -93,8 +95,8 @@ const GLUE_SOURCES = ["src/edge", "scripts/lib/artefacts.mjs", "package-lock.jso
 const WASM32 = "wasm32-unknown-unknown";
 
 /** Returns the path of a crate's compiled module. */
-export const compiledModule = (crate, target = "target") =>
-  inProject(target, WASM32, "release", `${crate}.wasm`);
+export const compiledModule = (crate, target = "target", profile = "release") =>
+  inProject(target, WASM32, profile, `${crate}.wasm`);
 
 /** Generates a module's JavaScript bindings, NAME.js, and the matching module, NAME_bg.wasm. */
 export async function bind(module, folder, name) {
@@ -120,8 +122,8 @@ export async function optimise(module, out, { names = false } = {}) {
   });
 }
 
-/** Bundles the entry and its imports into one file. `index_bg.wasm` is in the same folder. */
-async function bundle(bound, out) {
+/** Bundles an entry and its imports into one file. `index_bg.wasm` is in the same folder. `bound` has the bindings. */
+export async function bundle(bound, entry, out) {
   const options = [
     "--bundle",
     "--minify",
@@ -132,8 +134,6 @@ async function bundle(bound, out) {
   const aliases = Object.entries(modulesOf(join(bound, "vestibule.js"))).map(
     ([name, path]) => `--alias:${name}=${path}`,
   );
-  const entry = join(bound, "entry.js");
-  writeFileSync(entry, entryOf(readFileSync(join(bound, "vestibule.js"), "utf8")));
   const external = ["--external:./index_bg.wasm", "--external:cloudflare:workers"];
   await run(
     npmProgram("esbuild"),

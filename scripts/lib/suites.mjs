@@ -60,9 +60,9 @@ export const SUITES = [
   },
   {
     name: "bench-check",
-    about: "the native benchmarks compile",
+    about: "the native benchmarks compile, and the program of other crates that differential asks",
     command: cargo(
-      ...["check", "--benches", "--locked", "--manifest-path", "bench/native/Cargo.toml"],
+      ...["build", "--benches", "--bins", "--locked", "--manifest-path", "bench/native/Cargo.toml"],
     ),
     setUp: ["rust"],
     count: countExit,
@@ -131,9 +131,9 @@ export const SUITES = [
   },
   {
     name: "conformance",
-    about: "public test vectors, over HTTP",
+    about: "public test vectors, natively and over HTTP",
     command: nodeTests("tests/conformance/*.test.mjs"),
-    setUp: ["npm"],
+    setUp: ["npm", "rust"],
     after: ["build"],
     count: countNode,
   },
@@ -142,7 +142,7 @@ export const SUITES = [
     about: "tokens, cookies and return paths against other implementations",
     command: nodeTests("tests/differential/*.test.mjs"),
     setUp: ["npm", "chromium"],
-    after: ["build"],
+    after: ["bench-check", "build"],
     count: countNode,
   },
   {

@@ -12,9 +12,7 @@ import { startWorker } from "../support/worker.mjs";
  */
 export async function answersOver(questions) {
   const asked = questions.map((question) => ({ ...HANDLERS[question.ask], question }));
-  const variables = merged(
-    asked.map(({ configure, question }, at) => configure?.(question, at) ?? {}),
-  );
+  const variables = merged(questions.map(variablesOf));
   // Equal configurations share an isolate.
   const names = variables.map((own) => JSON.stringify(own));
   const distinct = [...new Set(names)];
@@ -40,6 +38,9 @@ export async function answersOver(questions) {
     await upstream.stop();
   }
 }
+
+/** Returns the variables of the Worker that a question needs. */
+export const variablesOf = (question, at) => HANDLERS[question.ask].configure?.(question, at) ?? {};
 
 // Merges webhooks of the same time, so that they share an isolate. One with a doubtful secret is on its own, because the
 // configuration may refuse it.
@@ -248,7 +249,7 @@ function ruleOf(pattern) {
 }
 
 // The configuration needs a secret of at least six characters without a comma, and a URL in its canonical form.
-function isConfigurable({ secrets, url }) {
+export function isConfigurable({ secrets, url }) {
   const isSecret = (secret) => secret.length >= 6 && !/[,\s]/.test(secret);
   return (
     secrets.every(isSecret) &&

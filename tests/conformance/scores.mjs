@@ -1,14 +1,18 @@
-// Asks the Worker the questions of each set, and counts.
+// Asks a reader the questions of each set, and counts.
 
-import { answersOver } from "./http.mjs";
-
-/** Returns the sets with the number of rows that were asked, and those that failed. */
-export async function score(sets) {
+/**
+ * Returns the sets with the number of rows that were asked, and those that failed.
+ *
+ * @param {object[]} sets see `sets.mjs`
+ * @param {import("./readers.mjs").Reader} reader
+ */
+export async function score(sets, { answers, overHttp }) {
   const scored = [];
   for (const { rows, ...set } of sets) {
-    const answers = await answersOver(rows.map(({ question }) => question));
-    const asked = rows
-      .map((row, at) => ({ ...row, answer: answers[at] }))
+    const possible = rows.filter(({ notOverHttp }) => !(overHttp && notOverHttp));
+    const answered = await answers(possible.map(({ question }) => question));
+    const asked = possible
+      .map((row, at) => ({ ...row, answer: answered[at] }))
       .filter(({ answer }) => answer);
     const failed = asked.filter(({ passes, answer }) => !passes(answer));
     scored.push({ ...set, asked: asked.length, failed });

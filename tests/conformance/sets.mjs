@@ -2,10 +2,11 @@
 //
 // A row has
 //
-// - `question`: what the reader in `http.mjs` is asked;
-// - `passes(answer)`: whether an answer is what the vector expects.
+// - `question`: what the readers (`readers.mjs`) are asked;
+// - `passes(answer)`: whether an answer is what the vector expects;
+// - `notOverHttp`: true if only Vestibule's functions can be asked.
 //
-// A row is null if it cannot be asked over HTTP. Many of those are in `tests/vectors.rs` and `tests/webhook_vectors.rs`.
+// A row is null if no reader can be asked.
 
 import { readVectors } from "../support/vectors.mjs";
 import { webhookRow } from "./schemes.mjs";
@@ -164,10 +165,14 @@ const SETS = [
 
 const key = (hex, id = "key") => ({ id, hex });
 
-// No vector has the claims of a session, so Vestibule accepts none. Only refusals can be asked.
+// No vector has the claims of a session, so the Worker accepts none, and over HTTP only refusals can be asked.
 function tokenRow(id, keys, token, valid) {
-  if (valid) return null;
-  return { id, question: { ask: "token", keys, token }, passes: ({ accepted }) => !accepted };
+  return {
+    id,
+    question: { ask: "token", keys, token },
+    passes: ({ accepted }) => accepted === valid,
+    notOverHttp: valid,
+  };
 }
 
 // A key set that the configuration cannot express is not asked.

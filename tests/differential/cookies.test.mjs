@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { CookieJar } from "tough-cookie";
 import { randomGenerator } from "../support/mutations.mjs";
 import { breakSignature, COOKIE, createSessionToken } from "../support/tokens.mjs";
+import { lineOf } from "./cookie-cases.mjs";
 import { CASES, openBatches, SEED, withSeed } from "./support.mjs";
 
 const URL = "http://app.example/";
@@ -57,58 +58,6 @@ const partsOf = (cookie) =>
 
 // With a valid session, upstream gets no invalid one: it could choose that.
 const isInvalid = (part, token) => part.startsWith(`${COOKIE}=`) && part !== `${COOKIE}=${token}`;
-
-const NAMES = [
-  "a",
-  "b",
-  "mk_sessio",
-  "mk_session2",
-  "MK_SESSION",
-  "mk-session",
-  "__Host-x",
-  "$Version",
-  "",
-  "a b",
-  '"q"',
-  "mk_session%20",
-  "[x]",
-];
-const VALUES = [
-  "",
-  "1",
-  '"quoted"',
-  "a=b",
-  "=",
-  "mk_session=x",
-  "a, mk_session=x",
-  '{"a":1}',
-  "%3B",
-  "a b",
-  "x\ty",
-  "\\",
-  "'",
-];
-const ATTRIBUTES = [
-  "",
-  "; Path=/",
-  "; Path=/; HttpOnly",
-  "; Path=/x",
-  "; Max-Age=0",
-  "; SameSite=Lax",
-  ";",
-  "; ;",
-  "; Path",
-];
-
-function lineOf(random) {
-  const name = random.one(NAMES);
-  const equals = random.weighed([
-    [20, "="],
-    [1, ""],
-    [2, " = "],
-  ]);
-  return `${name}${equals}${random.one(VALUES)}${random.one(ATTRIBUTES)}`;
-}
 
 test("expires an invalid session in each jar that has it, and keeps the others", async () => {
   const random = randomGenerator(SEED + 1);
