@@ -1,6 +1,6 @@
 /** Builds the reader of the test vectors as a Worker, with the functions of Vestibule: `tests/conformance/reader`. */
 
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { bind, bundle, compiledModule } from "./artefacts.mjs";
 import { run } from "./process.mjs";
@@ -20,19 +20,7 @@ export async function buildReader() {
   const folder = inProject("target/worker", CRATE);
   await bind(compiledModule(CRATE.replaceAll("-", "_"), "target", "host"), folder, "vestibule");
   copyFileSync(join(folder, "vestibule_bg.wasm"), join(folder, "index_bg.wasm"));
-  const entry = join(folder, "entry.js");
-  writeFileSync(entry, ENTRY);
+  const entry = inProject("tests/conformance/reader/entry.js");
   await bundle(folder, entry, join(folder, "index.js"));
   return folder;
 }
-
-const ENTRY = `
-import { answer } from "vestibule";
-import "vestibule-entry";
-export default {
-  async fetch(request) {
-    const questions = await request.json();
-    return Response.json(questions.map((question) => JSON.parse(answer(JSON.stringify(question)))));
-  },
-};
-`;
