@@ -9,10 +9,7 @@
     reason = "a test may fail"
 )]
 
-use std::{
-    cell::{Cell, RefCell},
-    time::Duration,
-};
+use std::{cell::Cell, time::Duration};
 
 use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;
@@ -23,13 +20,11 @@ use vestibule::{
     approvals::confirmations::{self, Confirmations},
     base::time::Timestamp,
     config::{Bindings, Config},
-    crypto::derive::DerivedKey,
     gateway,
-    guards::policy::WithHooks,
     http::{
         problem::Fault,
         reply::{Answer, HeaderEdits, Reply},
-        request::{HeaderLines, Request},
+        request::Request,
     },
     idempotency::{self, ledger},
     identity::{
@@ -37,15 +32,9 @@ use vestibule::{
         principal::Role,
     },
     platform::{
-        effects::{
-            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, ExternalUnavailable, HashedBody, Isolate, Kv, ObjectCalls,
-            OpenedText, PlatformLimit, ReadBody, RequestBody, SealedAnswers, SealedTexts, Sealing,
-            StoredAnswer, UpstreamCalls, UpstreamRequest, UpstreamResponse,
-        },
+        effects::{DryRun, ExternalResponse},
         event::RequestMeta,
         memory::Memory,
-        store::Object,
     },
     sessions::registry::{Command, End, Session, Sessions, UserStatus, Which},
 };
@@ -60,289 +49,11 @@ mod common {
     pub(crate) mod sqlite;
 }
 
-const NOW: i64 = 1_700_000_000;
+/// The platform in memory.
+#[path = "common/platform.rs"]
+mod platform;
 
-/// A platform in memory: an upstream that records its requests, and the objects.
-struct Upstream {
-    answer: Result<Scripted, Fault>,
-    received: RefCell<Vec<Received>>,
-    objects: common::sqlite::Objects,
-    memory: Memory,
-    /// Requests to the assets binding, and the status and content type of its responses.
-    assets: RefCell<Vec<String>>,
-    asset_answer: Cell<(u16, &'static str)>,
-    /// Number of calls to objects. `None`: stores are unavailable.
-    store_calls: Cell<Option<u32>>,
-    /// The number of the one call to an object that fails.
-    fails_at: Cell<Option<u32>>,
-    /// Bodies of requests to external services, and their responses, the last one first.
-    external_requests: RefCell<Vec<String>>,
-    external_responses: RefCell<Vec<ExternalResponse>>,
-    /// Milliseconds since the request arrived.
-    elapsed: Cell<u64>,
-    /// Runs once, when a body is read.
-    on_body_read: RefCell<Option<OnBodyRead>>,
-    /// The body of the request.
-    body: RefCell<Option<Vec<u8>>>,
-    /// Log lines, without the request lines.
-    logged: RefCell<Vec<String>>,
-    /// Set in a dry run.
-    dry_run: Option<DryRun>,
-}
-
-/// A function that runs while the gateway waits for a body.
-type OnBodyRead = Box<dyn Fn(&Upstream)>;
-
-/// A status and headers.
-type Scripted = (u16, Vec<(&'static str, &'static str)>);
-
-/// The target, the headers that were set, the names that were removed, and whether the cache was bypassed.
-type Received = (String, Vec<(&'static str, String)>, Vec<String>, bool);
-
-impl WithHooks for Upstream {}
-
-impl UpstreamCalls for Upstream {
-    type Response = ();
-
-    async fn upstream(&self, request: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        let removed = request.edits.remove.iter().map(ToString::to_string).collect();
-        self.received.borrow_mut().push((
-            request.target.to_owned(),
-            request.edits.set.into_iter().map(|(name, value)| (name, value.into_owned())).collect(),
-            removed,
-            request.personal,
-        ));
-        let (status, headers) = self.answer.clone()?;
-        let fields: Vec<String> =
-            headers.into_iter().map(|(name, value)| format!("{name}\n{value}")).collect();
-        Ok(UpstreamResponse {
-            status,
-            elapsed_ms: 5,
-            header_lines: HeaderLines(fields.join("\n")),
-            response: (),
-        })
-    }
-
-    async fn asset(&self, asset: AssetRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        self.assets.borrow_mut().push(format!("{} {} {:?}", asset.method, asset.path, asset.if_none_match));
-        let (status, content_type) = self.asset_answer.get();
-        let header_lines = HeaderLines(format!("content-type\n{content_type}\netag\n\"1\""));
-        Ok(UpstreamResponse { status, elapsed_ms: 1, header_lines, response: () })
-    }
-
-    async fn head(&self, request: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        self.upstream(request).await
-    }
-
-    async fn post(&self, request: UpstreamRequest<'_>, _body: &str) -> Result<UpstreamResponse<()>, Fault> {
-        self.upstream(request).await
-    }
-
-    async fn buffered_body(&self, _: Buffered) -> Result<Vec<u8>, Fault> {
-        Ok(b"{}".to_vec())
-    }
-
-    async fn buffer_response(&self, _limit: usize, _timeout: Duration) -> Result<BufferedResponse, Fault> {
-        Ok(BufferedResponse::Whole(Buffered { length: 0 }))
-    }
-}
-
-impl ObjectCalls for Upstream {
-    type Attachment = Vec<u8>;
-
-    async fn call_for_attachment<O: Object>(
-        &self,
-        name: &str,
-        command: &O::Command,
-    ) -> Result<(O::Reply, Option<Vec<u8>>), Fault> {
-        Ok((self.call_object::<O>(name, command).await?, self.objects.attached()))
-    }
-
-    async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        self.store_calls.set(Some(self.store_calls.get().ok_or(Fault::StoreUnavailable)? + 1));
-        if self.fails_at.get() == self.store_calls.get() && self.fails_at.get().is_some() {
-            return Err(Fault::StoreUnavailable);
-        }
-        assert!(self.dry_run.is_none() || O::is_read_only(command), "a dry run writes");
-        Ok(self.objects.call::<O>(name, command, Timestamp(NOW)).expect("a reply"))
-    }
-
-    fn call_after_response<O: Object>(&self, name: &str, command: &O::Command) {
-        self.objects.call::<O>(name, command, Timestamp(NOW)).expect("a reply");
-    }
-
-    async fn call_with_body<O: Object>(
-        &self,
-        name: &str,
-        command: &O::Command,
-        _: BodyWasRead,
-    ) -> Result<O::Reply, Fault> {
-        self.call_object::<O>(name, command).await
-    }
-}
-
-impl RequestBody for Upstream {
-    async fn body(&self, _limit: usize) -> Result<String, BodyError> {
-        Err(BodyError::BrokenOff)
-    }
-
-    async fn bytes(&self, _limit: usize) -> Result<ReadBody, BodyError> {
-        self.wait();
-        self.body.borrow().clone().map(ReadBody::new).ok_or(BodyError::BrokenOff)
-    }
-
-    async fn hash_body(&self, _limit: usize) -> Result<String, BodyError> {
-        self.wait();
-        Ok(sha256(&self.body.borrow().clone().unwrap_or_default()))
-    }
-
-    async fn hash_body_with_prefix(&self, _limit: usize, first: usize) -> Result<HashedBody, BodyError> {
-        self.wait();
-        let body = self.body.borrow().clone().unwrap_or_default();
-        let first = body.get(..first.min(body.len())).unwrap_or_default().to_vec();
-        Ok(HashedBody { sha256: sha256(&body), length: body.len(), first })
-    }
-
-    async fn field(&self, _name: &str, _limit: usize) -> Result<Option<String>, BodyError> {
-        self.wait();
-        Ok(Some("token".to_owned()))
-    }
-}
-
-impl SealedAnswers for Upstream {
-    async fn seal_and_store<O: Object>(
-        &self,
-        name: &str,
-        command: &O::Command,
-        sealing: Sealing<'_>,
-    ) -> Result<O::Reply, Fault> {
-        self.objects.attach::<O>(name, format!("{} {}", sealing.key, sealing.head).into_bytes());
-        self.call_object::<O>(name, command).await
-    }
-
-    async fn load_sealed(
-        &self,
-        keys: &[String],
-        stored: StoredAnswer<'_, Vec<u8>>,
-    ) -> Result<Option<UpstreamResponse<()>>, Fault> {
-        let StoredAnswer::Attached(sealed) = stored else { panic!("no answer is in KV") };
-        let sealed = String::from_utf8(sealed).expect("text");
-        let (key, head) = sealed.split_once(' ').expect("a key and a head");
-        assert!(keys.iter().any(|known| known == key), "sealed under another key");
-        let (status, fields) = head.split_once('\n').unwrap_or((head, ""));
-        let status = status.parse().expect("a status");
-        Ok(Some(UpstreamResponse {
-            status,
-            elapsed_ms: 0,
-            header_lines: HeaderLines(fields.to_owned()),
-            response: (),
-        }))
-    }
-}
-
-impl SealedTexts for Upstream {
-    async fn seal_text(&self, _: &DerivedKey, _: &str) -> Result<String, Fault> {
-        Err(Fault::Internal)
-    }
-
-    async fn open_text(&self, _: &[DerivedKey], _: &str) -> Result<Option<OpenedText>, Fault> {
-        Err(Fault::Internal)
-    }
-}
-
-impl ExternalCalls for Upstream {
-    async fn call_external(
-        &self,
-        request: ExternalRequest<'_>,
-    ) -> Result<ExternalResponse, ExternalUnavailable> {
-        self.external_requests.borrow_mut().push(request.body.to_owned());
-        self.external_responses.borrow_mut().pop().ok_or(ExternalUnavailable)
-    }
-
-    async fn platform_rate_limit(
-        &self,
-        _binding: &str,
-        _key: &str,
-    ) -> Result<PlatformLimit, ExternalUnavailable> {
-        Err(ExternalUnavailable)
-    }
-}
-
-impl Kv for Upstream {
-    async fn kv_get(&self, _name: &str) -> Result<Option<String>, Fault> {
-        Ok(None)
-    }
-
-    async fn kv_put(&self, _name: &str, _value: &str) -> Result<(), Fault> {
-        Err(Fault::StoreUnavailable)
-    }
-}
-
-impl Isolate for Upstream {
-    fn log(&self, line: &str) {
-        self.logged.borrow_mut().push(line.to_owned());
-    }
-
-    fn random(&self) -> [u8; 32] {
-        let count = self.store_calls.get().unwrap_or_default();
-        Sha256::digest(count.to_le_bytes()).into()
-    }
-
-    fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    fn elapsed(&self) -> u64 {
-        self.elapsed.get()
-    }
-}
-
-impl DryRuns for Upstream {
-    fn dry_run(&self) -> Self {
-        unreachable!("no dry run in these tests")
-    }
-
-    fn as_dry_run(&self) -> Option<&DryRun> {
-        self.dry_run.as_ref()
-    }
-}
-
-impl Upstream {
-    fn wait(&self) {
-        if let Some(on_body_read) = self.on_body_read.take() {
-            on_body_read(self);
-        }
-    }
-}
-
-/// Returns the SHA-256 of bytes, in hex.
-fn sha256(bytes: &[u8]) -> String {
-    vestibule::base::encoding::hex(&Sha256::digest(bytes))
-}
-
-fn upstream_with(answer: Result<Scripted, Fault>) -> Upstream {
-    Upstream {
-        answer,
-        received: RefCell::default(),
-        objects: common::sqlite::Objects::default(),
-        memory: Memory::default(),
-        assets: RefCell::default(),
-        asset_answer: Cell::new((200, "application/octet-stream")),
-        store_calls: Cell::new(Some(0)),
-        fails_at: Cell::default(),
-        external_requests: RefCell::default(),
-        external_responses: RefCell::default(),
-        elapsed: Cell::new(7),
-        on_body_read: RefCell::default(),
-        body: RefCell::default(),
-        logged: RefCell::default(),
-        dry_run: None,
-    }
-}
-
-fn upstream(status: u16, headers: &[(&'static str, &'static str)]) -> Upstream {
-    upstream_with(Ok((status, headers.to_vec())))
-}
+use platform::*;
 
 fn config(changes: &Value) -> Config {
     let mut variables = json!({

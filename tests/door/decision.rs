@@ -1,0 +1,135 @@
+//! What the reference knows, and what it says about a request.
+
+use super::{
+    identity::Principal,
+    rules::Setup,
+    state::{State, Token, User},
+};
+
+/// What the stores say at some time. With `check_ttl`, parts of it may be older than others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    /// The sessions and their users.
+    pub(crate) state: State,
+    pub(crate) tokens: Vec<Token>,
+    /// The users as the owners of tokens.
+    pub(crate) owners: Vec<User>,
+    pub(crate) has_registry: bool,
+    pub(crate) has_tokens: bool,
+}
+
+/// A refusal or a redirect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) reason: Option<&'static str>,
+    /// The start of `Location`.
+    pub(crate) location: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) const STORE: Self = Self::of(503, "store_unavailable", None);
+
+    pub(crate) const fn of(status: u16, code: &'static str, reason: Option<&'static str>) -> Self {
+        Self { status, code, reason, location: None }
+    }
+}
+
+/// What the response does to the session cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Healing {
+    Nothing,
+    /// Sets it, and expires it in other scopes if there were several.
+    Sets {
+        others: bool,
+    },
+    Expires {
+        others: bool,
+    },
+    /// The documentation leaves it open.
+    Any,
+}
+
+/// The session cookie that upstream gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Forwarded {
+    Unchanged,
+    None,
+    Only(usize),
+    Any,
+}
+
+/// What changes by a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Counts(&'static str, String),
+    Runs { owner: String, key: &'static str, print: String, status: u16 },
+    Asks { token: &'static str, print: String },
+    Uses { act: usize, key: Option<&'static str> },
+    Withdraws { act: usize },
+    SignsOut(usize),
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// The status of the answer, and the code, reason and location of a refusal.
+    pub(crate) answer: Refusal,
+    /// In report mode, the first refusal.
+    pub(crate) would_refuse: Option<Refusal>,
+    /// The principal of the request that upstream gets, and who approved it. `None`: upstream gets nothing.
+    pub(crate) upstream: Option<ToUpstream>,
+    pub(crate) is_replayed: bool,
+    pub(crate) healing: Healing,
+    pub(crate) owner_lookups: u32,
+    /// The number of requests to the external policy and to Turnstile.
+    pub(crate) external: usize,
+    pub(crate) reads_body: bool,
+    pub(crate) effects: Vec<Effect>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToUpstream {
+    pub(crate) principal: Option<Principal>,
+    pub(crate) operation: Option<&'static str>,
+    pub(crate) confirmed_by: Option<&'static str>,
+    pub(crate) cookie: Forwarded,
+}
+
+/// A request of a machine that a person decides about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Act {
+    pub(crate) id: String,
+    pub(crate) token: &'static str,
+    pub(crate) print: String,
+    pub(crate) created: i64,
+    pub(crate) state: ActState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActState {
+    Pending,
+    Approved,
+    Rejected,
+    Used(Option<&'static str>),
+}
+
+/// A request that ran under an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) owner: String,
+    pub(crate) key: &'static str,
+    pub(crate) print: String,
+    pub(crate) status: u16,
+}
+
+/// The door, and what it remembers.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) setup: Setup,
+    /// Each counted request: limit, subject, time.
+    pub(crate) counts: Vec<(&'static str, String, i64)>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) acts: Vec<Act>,
+}
