@@ -33,7 +33,8 @@
 //!    revoked; when a token is revoked, those that it made. When an invite is redeemed, its author must be an active
 //!    admin.
 //! 5. Each change of a user gets a new version and is sent to the registry (see [`crate::sessions::registry`]). A row
-//!    here records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
+//!    here records the change until the registry has applied it. Revoked tokens, and the owners of tokens that were
+//!    taken over, are sent to [`crate::tokens`] likewise.
 //! 6. What proves a second factor is used once, in one transaction (see [`factors`]).
 //! 7. A new password ends the sessions of sign-ins with the earlier one (see [`passwords`]).
 //! 8. A change by a person carries its [`Author`]. The transaction that writes checks the author (see [`Write`]).
@@ -84,7 +85,7 @@ use crate::{
     },
     platform::store::{Class, Object, OutboxMessage, Store, StoreError, add_column, encode, run_all},
     sessions::registry::{self, UserStatus},
-    tokens::{self as stored, COLUMNS, Hash, Token},
+    tokens::{self as stored, Hash, Token},
 };
 use std::cell::Cell;
 
@@ -154,6 +155,8 @@ pub enum Command {
     Told(Told),
     /// Records that a shard knows that it is filled.
     ShardFilled(String),
+    /// Records that a token's own object has its owner, up to this number of takeovers.
+    TakeoverDelivered(String, i64),
 }
 
 /// Replies of the `Accounts` object.
@@ -223,6 +226,7 @@ impl Object for Accounts {
             listing::add_indexes,
             passwords::add_passwords,
             outbox::add_tables,
+            users::add_last_deletion,
         ],
     };
     type Command = Command;
@@ -283,6 +287,9 @@ impl Object for Accounts {
             Command::Untold(user) => outbox::untold(store, &user),
             Command::Told(told) => outbox::told(store, &told).map(|()| Reply::Done(true)),
             Command::ShardFilled(name) => outbox::shard_filled(store, &name).map(|()| Reply::Done(true)),
+            Command::TakeoverDelivered(id, takeovers) => {
+                tokens::takeover_delivered(store, &id, takeovers).map(|()| Reply::Done(true))
+            }
         }
     }
 
@@ -296,7 +303,7 @@ impl Object for Accounts {
     }
 
     /// Returns messages with statuses and changes of passwords that the registry may not have yet, and with revocations
-    /// that the tokens' objects may not have yet: at most 50 of each.
+    /// and takeovers that the tokens' objects may not have yet: at most 50 of each.
     fn alarm(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         search::complete_some(store)?;
         let logins = outbox::messages(store)?;
@@ -325,19 +332,20 @@ impl Object for Accounts {
                 done,
             });
         }
-        let select = format!(
-            "SELECT {COLUMNS}, hash FROM tokens WHERE id IN (SELECT id FROM untold_tokens) ORDER BY id LIMIT 50"
-        );
-        for row in &store.run(&select, &[])? {
-            let (hash, token) = tokens::read_token(row)?;
+        for (hash, token) in tokens::untold(store)? {
             let name = Hash(hash.clone()).object().to_owned();
-            let done = encode(&Command::DeleteToken(token.id.clone()))?;
-            let command = encode(&stored::Command::Revoke(hash, token))?;
+            let (command, done) = if token.revoked_at.is_some() {
+                let done = Command::DeleteToken(token.id.clone());
+                (stored::Command::Revoke(hash, token), done)
+            } else {
+                let done = Command::TakeoverDelivered(token.id.clone(), token.takeovers);
+                (stored::Command::Own(hash, token), done)
+            };
             messages.push(OutboxMessage::Tell {
                 binding: stored::Tokens::CLASS.binding,
                 name,
-                command,
-                done,
+                command: encode(&command)?,
+                done: encode(&done)?,
             });
         }
         messages.extend(logins);
@@ -370,7 +378,7 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS invited_by_token (
         invite TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS invited_by_token_token ON invited_by_token (token)",
-    // Revoked tokens whose own objects may not have the revocation yet.
+    // Tokens whose own objects may not have their revocation, or their takeover, yet.
     "CREATE TABLE IF NOT EXISTS untold_tokens (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
     ended::TABLE,
 ];

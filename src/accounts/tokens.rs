@@ -98,8 +98,7 @@ pub(super) fn revoke(store: &impl Store, id: &str, now: Timestamp) -> Result<(),
         "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
         &[now.into(), id.into()],
     )?;
-    store.run("INSERT OR IGNORE INTO untold_tokens (id) VALUES (?)", &[id.into()])?;
-    Ok(())
+    record_untold(store, id)
 }
 
 /// Deletes a revoked token, once its own object has recorded the revocation. A token of the configuration is kept, as
@@ -110,6 +109,33 @@ pub(super) fn delete_revoked(store: &impl Store, id: &str) -> Result<(), StoreEr
         &[id.into(), CONFIG_OWNER.into()],
     )?;
     store.run("DELETE FROM untold_tokens WHERE id = ?", &[id.into()])?;
+    Ok(())
+}
+
+/// Records a revocation or a takeover until the token's own object has it.
+pub(super) fn record_untold(store: &impl Store, id: &str) -> Result<(), StoreError> {
+    store.run("INSERT OR IGNORE INTO untold_tokens (id) VALUES (?)", &[id.into()]).map(drop)
+}
+
+/// Returns tokens whose own objects may not have their revocation or takeover, with their hashes: at most 50.
+pub(super) fn untold(store: &impl Store) -> Result<Vec<(String, Token)>, StoreError> {
+    // A revoked token may be deleted before it is told: when it expires, or when the token that made it is revoked. It
+    // is valid no longer then, so nothing is left to tell.
+    store.run("DELETE FROM untold_tokens WHERE id NOT IN (SELECT id FROM tokens)", &[])?;
+    let select = format!(
+        "SELECT {}, hash FROM tokens WHERE id IN (SELECT id FROM untold_tokens) ORDER BY id LIMIT 50",
+        tokens::COLUMNS
+    );
+    store.run(&select, &[])?.iter().map(read_token).collect()
+}
+
+/// Records that a token's own object has its owner. A revocation, or a later takeover, is still to be told.
+pub(super) fn takeover_delivered(store: &impl Store, id: &str, takeovers: i64) -> Result<(), StoreError> {
+    store.run(
+        "DELETE FROM untold_tokens WHERE id = ?1
+         AND EXISTS (SELECT 1 FROM tokens WHERE id = ?1 AND revoked_at IS NULL AND takeovers <= ?2)",
+        &[id.into(), takeovers.into()],
+    )?;
     Ok(())
 }
 

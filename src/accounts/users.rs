@@ -12,7 +12,7 @@ use super::{
 use crate::{
     base::time::Timestamp,
     identity::principal::Role,
-    platform::store::{SqlRow, Store, StoreError},
+    platform::store::{SqlRow, Store, StoreError, run_all},
     sessions::registry::UserStatus,
 };
 
@@ -91,11 +91,39 @@ pub(super) fn redeem(
     }
 }
 
-/// Adds an active user.
+/// Adds an active user whose id was never used.
 pub(super) fn insert(
     store: &impl Store,
     new: &NewUser,
     role: Role,
+    now: Timestamp,
+) -> Result<UserStatus, StoreError> {
+    insert_with_version(store, new, role, next_version(0, now), now)
+}
+
+/// Adds an active user whose id may be that of a deleted user. The version is later than that of the deletion:
+/// otherwise the registry would still take the user for deleted.
+pub(super) fn insert_again(
+    store: &impl Store,
+    new: &NewUser,
+    role: Role,
+    now: Timestamp,
+) -> Result<UserStatus, StoreError> {
+    let rows = store.run("SELECT version FROM last_deletion", &[])?;
+    let known = rows.first().map_or(Ok(0), |row| row.integer(0))?;
+    let status = insert_with_version(store, new, role, next_version(known, now), now)?;
+    if !store.run("SELECT 1 FROM untold WHERE id = ?", &[(&new.id).into()])?.is_empty() {
+        // The registry may learn too late that the user was deleted.
+        passwords::end_earlier_sign_ins(store, &new.id, status.version, None)?;
+    }
+    Ok(status)
+}
+
+fn insert_with_version(
+    store: &impl Store,
+    new: &NewUser,
+    role: Role,
+    version: i64,
     now: Timestamp,
 ) -> Result<UserStatus, StoreError> {
     store.run(
@@ -108,11 +136,11 @@ pub(super) fn insert(
             (&new.password).into(),
             role.name().into(),
             now.into(),
-            next_version(0, now).into(),
+            version.into(),
         ],
     )?;
     search::add(store, &new.id, &new.email, new.name.as_deref())?;
-    Ok(UserStatus { role, active: true, version: next_version(0, now) })
+    Ok(UserStatus { role, active: true, version })
 }
 
 pub(super) fn change(
@@ -150,6 +178,10 @@ pub(super) fn change(
         revoke_invites(store, id)?;
         passwords::remove_made_links(store, id)?;
     }
+    if new.active && !known.active {
+        // The registry may never learn that the user was disabled, because this change takes the place of that one.
+        passwords::end_earlier_sign_ins(store, id, new.version, None)?;
+    }
     record_change(store, id, &new)?;
     Ok(Reply::UserStatus(new))
 }
@@ -173,6 +205,11 @@ pub(super) fn delete(
     passwords::remove_all(store, id)?;
     revoke_invites(store, id)?;
     let deleted = UserStatus { active: false, version: next_version(known.version, now), ..known };
+    store.run(
+        "INSERT INTO last_deletion (one, version) VALUES (1, ?)
+         ON CONFLICT (one) DO UPDATE SET version = max(version, excluded.version)",
+        &[deleted.version.into()],
+    )?;
     record_change(store, id, &deleted)?;
     Ok(Reply::UserStatus(deleted))
 }
@@ -248,6 +285,15 @@ pub(super) fn read_status(row: &SqlRow, first: usize) -> Result<UserStatus, Stor
 pub(super) fn read_role(row: &SqlRow, column: usize) -> Result<Role, StoreError> {
     let name = row.text(column)?;
     Role::parse(&name).ok_or_else(|| StoreError(format!("unknown role {name:?}")))
+}
+
+/// Adds the highest version of a deleted user.
+pub(super) fn add_last_deletion(store: &dyn Store) -> Result<(), StoreError> {
+    run_all(
+        store,
+        &["CREATE TABLE IF NOT EXISTS last_deletion (
+            one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT"],
+    )
 }
 
 pub(super) const USER: &str = "id, email, name, role, active, created_at";

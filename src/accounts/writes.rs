@@ -272,6 +272,7 @@ fn take_over(
         "UPDATE tokens SET owner = ?, takeovers = takeovers + 1 WHERE id = ?",
         &[proof.user.into(), id.into()],
     )?;
+    token_list::record_untold(store, id)?;
     proof.user.clone_into(&mut token.owner);
     token.takeovers = token.takeovers.saturating_add(1);
     Ok(Reply::Tokens(vec![(hash, token)]))

@@ -105,7 +105,7 @@ pub enum OutboxMessage {
 }
 
 /// Format of commands and replies. Every change of their types must change it; `tests/commands.rs` checks this.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// Encodes a command or a reply.
 ///

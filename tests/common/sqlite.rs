@@ -9,8 +9,23 @@ use rusqlite::{Connection, StatementStatus, types::ValueRef};
 
 use super::{Object, SqlRow, Store, StoreError, Timestamp, Value, decode, encode, migrate};
 
-/// The database of one object, the bytes attached to its next command or last reply, and the work done so far.
-pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>, Cell<Work>);
+/// The database of one object, the bytes attached to its next command or last reply, the work done so far, and the
+/// time at which statements fail.
+pub(crate) struct Sqlite(
+    Connection,
+    pub(crate) RefCell<Option<Vec<u8>>>,
+    Cell<Work>,
+    Cell<Option<Countdown>>,
+);
+
+/// When statements fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Countdown {
+    /// After this many.
+    Left(u32),
+    /// Now: one has failed.
+    Over,
+}
 
 /// What statements have cost, as `SQLite` counts it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +46,12 @@ impl Sqlite {
 
     /// Creates an empty database, without migrations.
     pub(crate) fn empty() -> Self {
-        Self(Connection::open_in_memory().expect("a database"), RefCell::default(), Cell::default())
+        Self::new(Connection::open_in_memory().expect("a database"))
+    }
+
+    fn new(database: Connection) -> Self {
+        database.set_prepared_statement_cache_capacity(256);
+        Self(database, RefCell::default(), Cell::default(), Cell::default())
     }
 
     /// Creates a database from these statements, without migrations.
@@ -57,7 +77,7 @@ impl Sqlite {
 
     /// Migrates the database, as every start of an object does.
     fn opened<O: Object>(database: Connection) -> Self {
-        let store = Self(database, RefCell::default(), Cell::default());
+        let store = Self::new(database);
         migrate(&store, O::CLASS.migrations).expect("a migration");
         store
     }
@@ -74,19 +94,68 @@ impl Sqlite {
         now: Timestamp,
     ) -> Result<O::Reply, StoreError> {
         let command = decode(&encode(command).expect("bytes")).expect("a command");
-        self.0.execute_batch("BEGIN").expect("a transaction");
-        let reply = O::handle(self, command, now);
-        self.0
-            .execute_batch(if reply.is_ok() { "COMMIT" } else { "ROLLBACK" })
-            .expect("end of the transaction");
+        let reply = self.atomically(|| O::handle(self, command, now));
         decode(&encode(&reply?).expect("bytes"))
+    }
+
+    /// Runs a step in a transaction, as the platform does for commands and alarms.
+    pub(crate) fn atomically<T>(
+        &self,
+        step: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.0.execute_batch("BEGIN").expect("a transaction");
+        let result = step();
+        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        self.0.execute_batch(end).expect("end of the transaction");
+        result
+    }
+
+    /// Lets all statements fail after this many; `None` lets none fail.
+    pub(crate) fn fail_after(&self, statements: Option<u32>) {
+        self.3.set(statements.map(Countdown::Left));
+    }
+
+    /// Returns whether a statement has failed since the last call of [`Self::fail_after`].
+    pub(crate) fn has_failed(&self) -> bool {
+        self.3.get() == Some(Countdown::Over)
+    }
+
+    /// Restarts the object on the same database.
+    pub(crate) fn reopen<O: Object>(&self) {
+        migrate(self, O::CLASS.migrations).expect("a migration");
+    }
+
+    /// Returns the rows of all tables, as text.
+    pub(crate) fn contents(&self) -> Vec<String> {
+        let text = |query: &str| {
+            let mut statement = self.0.prepare(query).expect(query);
+            let width = statement.column_count();
+            let row = |row: &rusqlite::Row<'_>| {
+                let columns = (0..width).map(|at| row.get::<_, rusqlite::types::Value>(at));
+                Ok(format!("{:?}", columns.collect::<Result<Vec<_>, _>>()?))
+            };
+            let rows = statement.query_map([], row).expect(query);
+            rows.collect::<Result<Vec<_>, _>>().expect(query)
+        };
+        let mut names = self.0.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").expect("names");
+        let names = names.query_map([], |row| row.get::<_, String>(0)).expect("names");
+        let names = names.map(|name| name.expect("a name"));
+        names.flat_map(|name| text(&format!("SELECT '{name}', * FROM {name}"))).collect()
     }
 }
 
 impl Store for Sqlite {
     fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<SqlRow>, StoreError> {
+        match self.3.get() {
+            Some(Countdown::Over | Countdown::Left(0)) => {
+                self.3.set(Some(Countdown::Over));
+                return Err(StoreError("the process was killed".to_owned()));
+            }
+            Some(Countdown::Left(left)) => self.3.set(Some(Countdown::Left(left.saturating_sub(1)))),
+            None => {}
+        }
         let failed = |error: rusqlite::Error| StoreError(error.to_string());
-        let mut statement = self.0.prepare(statement).map_err(failed)?;
+        let mut statement = self.0.prepare_cached(statement).map_err(failed)?;
         let values = parameters.iter().map(|value| match value {
             Value::Null => rusqlite::types::Value::Null,
             Value::Integer(number) => (*number).into(),
@@ -110,7 +179,7 @@ impl Store for Sqlite {
             found.push(SqlRow::new((0..width).map(column).collect()));
         }
         drop(rows);
-        let count = |status| i64::from(statement.get_status(status));
+        let count = |status| i64::from(statement.reset_status(status));
         let Work { instructions, scanned, returned } = self.2.get();
         self.2.set(Work {
             instructions: instructions.saturating_add(count(StatementStatus::VmStep)),

@@ -189,9 +189,13 @@ pub(super) async fn take_over<E: Effects>(
         }
         reply => single_token(reply)?,
     };
+    let takeovers = token.takeovers;
     let own = tokens::Command::Own(hash.0.clone(), token);
     let token = effects.call_object::<Tokens>(hash.object(), &own).await?.ok_or(Fault::Internal)?;
     effects.memory().of::<TokenCache>().0.forget(&hash.0);
+    // If the request is interrupted before this, an alarm of `Accounts` does the rest.
+    let delivered = Command::TakeoverDelivered(token.id.clone(), takeovers);
+    effects.call_object::<Accounts>(accounts::NAME, &delivered).await?;
     let detail = format!("{} {}", token.prefix, token.id);
     Ok(EndpointResponse::from(json(200, &TokenView::of(&token))).with_detail(detail))
 }

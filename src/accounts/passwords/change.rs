@@ -41,7 +41,8 @@ pub struct PasswordChanged {
     pub tokens: Vec<(String, Token)>,
 }
 
-/// Changes of passwords that the registry may not have yet. A deleted user has no such row.
+/// Changes that end the sessions of earlier sign-ins, and that the registry may not have yet: new passwords, and enabled
+/// users. A deleted user has no such row.
 pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS untold_passwords (
     id TEXT PRIMARY KEY, version INTEGER NOT NULL, kept_session TEXT) STRICT, WITHOUT ROWID";
 
@@ -117,10 +118,7 @@ pub(super) fn replace(
     link::remove(store, user)?;
     // Whoever knew the old password, or had a session, may have made them.
     link::remove_made_by(store, user)?;
-    store.run(
-        "INSERT OR REPLACE INTO untold_passwords (id, version, kept_session) VALUES (?, ?, ?)",
-        &[user.into(), version.into(), kept_session.into()],
-    )?;
+    end_earlier_sign_ins(store, user, version, kept_session)?;
     let mut tokens = Vec::new();
     if new.revoke_tokens {
         revoke_invites(store, user)?;
@@ -133,6 +131,21 @@ pub(super) fn replace(
         change: PasswordChange { status, version, kept_session: kept_session.map(str::to_owned) },
         tokens,
     }))
+}
+
+/// Records that the sessions of sign-ins before this version are to end, except this session, until the registry has
+/// ended them.
+pub(in crate::accounts) fn end_earlier_sign_ins(
+    store: &impl Store,
+    user: &str,
+    version: i64,
+    kept_session: Option<&str>,
+) -> Result<(), StoreError> {
+    store.run(
+        "INSERT OR REPLACE INTO untold_passwords (id, version, kept_session) VALUES (?, ?, ?)",
+        &[user.into(), version.into(), kept_session.into()],
+    )?;
+    Ok(())
 }
 
 /// Stores another hash of the same password, unless it has changed. Returns the one that is stored now, if the user has

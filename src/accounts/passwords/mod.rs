@@ -29,7 +29,9 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use change::{NewPassword, PasswordChanged};
-pub(super) use change::{UNTOLD, remove_all, remove_made_links, revoke_left_tokens, untold};
+pub(super) use change::{
+    UNTOLD, end_earlier_sign_ins, remove_all, remove_made_links, revoke_left_tokens, untold,
+};
 pub use link::{LIFETIME, LinkProof, NewLink, PREFIX, Recipient};
 
 use super::writes::Authorized;

@@ -92,7 +92,7 @@ fn add(
         name: record.name.clone(),
         password: record.password.clone(),
     };
-    users::insert(store, &new, record.role, now)?;
+    users::insert_again(store, &new, record.role, now)?;
     store.run(
         "UPDATE users SET created_at = ?, active = ? WHERE id = ?",
         &[record.created_at.into(), i64::from(record.active).into(), (&record.id).into()],

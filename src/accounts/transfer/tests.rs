@@ -27,8 +27,9 @@ use crate::{
     identity::author::{Author, Credential, Refusal},
     platform::{
         effects::{OpenedText, SealedTexts},
-        store::{Object, OutboxMessage, sqlite::Sqlite},
+        store::{Object, OutboxMessage, encode, sqlite::Sqlite},
     },
+    sessions::registry::{self, PasswordChange},
     tokens::Tokens,
 };
 
@@ -340,4 +341,26 @@ fn refuses_ids_that_no_gateway_makes() {
     let store = set_up();
     let line = at.write(&export(&store, None, 1)[0]);
     assert_eq!(at.read(&line).map(|record| record.id), Err(LineError::Member("id")));
+}
+
+#[test]
+fn a_user_who_comes_back_is_not_taken_for_the_deleted_one() {
+    let store = set_up();
+    invite(&store, "i", None, Role::User, None);
+    redeem(&store, "i", "ada");
+    // Two changes within the second in which the user is deleted.
+    for active in [false, true] {
+        write(&store, change("ada", None, Some(active)));
+    }
+    let Reply::UserStatus(deleted) = write(&store, Write::DeleteUser("ada".into())) else { panic!() };
+    let ada = UserRecord { id: "ada".into(), email: "ada@example.com".into(), ..record("ada") };
+    assert_eq!(import(&store, &[ada], false), [Outcome::Added]);
+    let Reply::Account(Some(found)) = send(&store, Command::Find("ada@example.com".into())) else { panic!() };
+    assert!(found.status.version > deleted.version, "{found:?} {deleted:?}");
+    // The registry has not learnt of the deletion: sessions from before it end all the same.
+    let messages = Accounts::alarm(&store, NOW).expect("messages");
+    let version = found.status.version;
+    let change = PasswordChange { status: found.status, version, kept_session: None };
+    let change = encode(&registry::Command::PasswordChanged(change)).expect("bytes");
+    assert!(messages.iter().any(|OutboxMessage::Tell { command, .. }| *command == change), "{messages:?}");
 }

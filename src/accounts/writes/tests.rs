@@ -282,6 +282,50 @@ fn repeats_a_revocation_until_the_token_object_has_it() {
 }
 
 #[test]
+fn repeats_a_takeover_until_the_token_object_has_it() {
+    let store = set_up();
+    write(&store, put("tok_1", "mk_", "root"));
+    let tell = || {
+        let messages = Accounts::alarm(&store, NOW).expect("messages");
+        let [OutboxMessage::Tell { command, done, .. }] = &messages[..] else { panic!("{messages:?}") };
+        let command: crate::tokens::Command = decode(command).expect("a command");
+        (command, decode::<Command>(done).expect("a command"))
+    };
+    write(&store, Write::TakeOverToken("tok_1".into()));
+    let (command, first) = tell();
+    assert!(
+        matches!(&command, crate::tokens::Command::Own(_, token) if token.takeovers == 1 && token.owner == "root"),
+        "{command:?}"
+    );
+    // Another takeover, and a revocation, are still to be told when the reply to the first one arrives.
+    write(&store, Write::TakeOverToken("tok_1".into()));
+    send(&store, first);
+    let (_, second) = tell();
+    write(&store, Write::RevokeToken("tok_1".into()));
+    send(&store, second);
+    let (command, done) = tell();
+    assert!(matches!(&command, crate::tokens::Command::Revoke(..)), "{command:?}");
+    send(&store, done);
+    assert_eq!(Accounts::next_alarm(&store, NOW), Ok(None));
+}
+
+#[test]
+fn a_deleted_token_leaves_nothing_to_tell() {
+    let store = set_up();
+    write(&store, put("tok_1", "mul_", "root"));
+    let child = |token| Token { made_by_token: Some("hash of tok_1".into()), ..token };
+    let Write::PutToken { hash, token, is_for_admins } = put("tok_2", "mut_", "root") else { panic!() };
+    write(&store, Write::PutToken { hash, token: child(token), is_for_admins });
+    // The child's revocation is not told yet when its parent's deletes it.
+    write(&store, Write::RevokeToken("tok_2".into()));
+    write(&store, Write::RevokeToken("tok_1".into()));
+    let messages = Accounts::alarm(&store, NOW).expect("messages");
+    let [OutboxMessage::Tell { done, .. }] = &messages[..] else { panic!("{messages:?}") };
+    send(&store, decode(done).expect("a command"));
+    assert_eq!(Accounts::next_alarm(&store, NOW), Ok(None), "the alarm would fire for ever");
+}
+
+#[test]
 fn lets_an_admin_take_over_an_agents_token() {
     let store = set_up();
     invite(&store, "i", None, Role::Admin, None);
