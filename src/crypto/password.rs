@@ -14,6 +14,15 @@ use crate::{base::encoding, crypto::secret};
 #[derive(Debug)]
 pub struct Right(());
 
+/// Why a password was not verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotVerified {
+    /// It is not the stored password.
+    Wrong,
+    /// There is not enough memory to compare it.
+    OutOfMemory,
+}
+
 /// The cost of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
@@ -52,23 +61,26 @@ impl Cost {
 #[must_use]
 pub fn hash(password: &str, salt: &[u8], cost: Cost) -> Option<String> {
     let salt = salt.get(..SALT)?;
-    let hash = derive(password, salt, cost)?;
+    let hash = derive(password, salt, cost).ok()?;
     let (salt, hash) = (encoding::base64_unpadded(salt), encoding::base64_unpadded(&hash));
     Some(format!("{PHC}m={},t={},p=1${salt}${hash}", cost.memory, cost.passes))
 }
 
 /// Checks a password against a stored one, in constant time. Does the work of a hash with this cost, also without a
 /// stored one and with one that costs less. So the time does not show whether there is one.
-#[must_use]
-pub fn verify(password: &str, stored: Option<&str>, cost: Cost) -> Option<Right> {
+///
+/// # Errors
+///
+/// See [`NotVerified`].
+pub fn verify(password: &str, stored: Option<&str>, cost: Cost) -> Result<Right, NotVerified> {
     let stored = stored.and_then(Stored::parse);
     let Stored { cost: stored_cost, salt, hash } =
         stored.unwrap_or_else(|| Stored { cost, salt: vec![0; SALT], hash: Vec::new() });
     let computed = derive(password, &salt, stored_cost)?;
     if let Some(rest) = cost.without(stored_cost) {
-        black_box(derive(password, &salt, rest));
+        let _ = black_box(derive(password, &salt, rest));
     }
-    secret::compare(&hash, &computed).ok().map(|_| Right(()))
+    secret::compare(&hash, &computed).map(|_| Right(())).map_err(|_| NotVerified::Wrong)
 }
 
 /// Checks whether a stored password costs less than this. Then it has to be hashed again, when it is known next.
@@ -106,15 +118,19 @@ impl Stored {
     }
 }
 
-fn derive(password: &str, salt: &[u8], cost: Cost) -> Option<[u8; HASH]> {
+/// A salt that Argon2 does not accept counts as a wrong password.
+fn derive(password: &str, salt: &[u8], cost: Cost) -> Result<[u8; HASH], NotVerified> {
     #[cfg(test)]
     tests::count(cost);
-    let parameters = Params::new(cost.memory, cost.passes, 1, Some(HASH)).ok()?;
+    let parameters = Params::new(cost.memory, cost.passes, 1, Some(HASH)).map_err(|_| NotVerified::Wrong)?;
     let mut hash = [0; HASH];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
         .hash_password_into(password.as_bytes(), salt, &mut hash)
-        .ok()?;
-    Some(hash)
+        .map_err(|error| match error {
+            argon2::Error::OutOfMemory => NotVerified::OutOfMemory,
+            _ => NotVerified::Wrong,
+        })?;
+    Ok(hash)
 }
 
 const PHC: &str = "$argon2id$v=19$";
@@ -157,7 +173,7 @@ mod tests {
                 let found = work(Some(&stored), password);
                 assert!((unknown - 8..=unknown).contains(&found), "{memory} {passes}: {found}");
             }
-            assert!(verify(PASSWORD, Some(&stored), present).is_some());
+            assert!(verify(PASSWORD, Some(&stored), present).is_ok());
         }
     }
 
@@ -195,7 +211,9 @@ mod tests {
             (PASSWORD, None, false),
             ("", None, false),
         ] {
-            assert_eq!(verify(password, against, Cost::MINIMUM).is_some(), want, "{password} {against:?}");
+            let found = verify(password, against, Cost::MINIMUM).map(drop);
+            let want = if want { Ok(()) } else { Err(NotVerified::Wrong) };
+            assert_eq!(found, want, "{password} {against:?}");
         }
     }
 

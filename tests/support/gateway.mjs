@@ -15,7 +15,7 @@ export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] 
 // upstream, in place of the recorder.
 export async function openGateway(options = {}) {
   const { answers, routes = [], variables = {}, upstream } = options;
-  const { bindings, wrapperModules, secondIsolate, shards, folder, buildFolder } = options;
+  const { bindings, wrapperModules, secondIsolate, shards, folder, buildFolder, wasm } = options;
   const recorder = await startUpstream(answers);
   const worker = await startWorker({
     upstream: upstream ?? recorder.origin,
@@ -26,6 +26,7 @@ export async function openGateway(options = {}) {
     shards,
     folder,
     buildFolder,
+    wasm,
   }).catch(async (error) => {
     // If it stayed open, the test runner would never exit.
     await recorder.stop();

@@ -15,7 +15,7 @@ const objectsOf = (name, shards) =>
     ]),
   );
 
-const CLASSES = [
+export const CLASSES = [
   ...readFileSync(new URL("../../src/config/classes.rs", import.meta.url), "utf8").matchAll(
     /(\w+) = crate::/g,
   ),
@@ -46,7 +46,8 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `port` and `https` (TLS): of `origin`;
 // - `shards`: binds `LOGINS`, so that sign-ins read copies;
 // - `folder`: where objects and KV are stored; without it, they are deleted at the end;
-// - `buildFolder`: the folder of another Worker that is built on the crate.
+// - `buildFolder`: the folder of another Worker that is built on the crate;
+// - `wasm`: the bytes of a module in place of the built one.
 //
 // Resolves to
 //
@@ -66,7 +67,7 @@ export async function startWorker(options = {}) {
     others = {},
     shards = false,
   } = options;
-  const { port = 0, folder, buildFolder = "build", https = false } = options;
+  const { port = 0, folder, buildFolder = "build", https = false, wasm } = options;
   const build = inFolder(buildFolder);
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
@@ -90,7 +91,7 @@ export async function startWorker(options = {}) {
         contents,
       })),
       { type: "ESModule", path: build("index.js") },
-      { type: "CompiledWasm", path: build("index_bg.wasm") },
+      { type: "CompiledWasm", path: build("index_bg.wasm"), contents: wasm },
     ],
     modulesRoot: build(""),
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
@@ -167,8 +168,15 @@ export function killAll() {
 
 // Returns the resident memory of all workerd processes that this process started, in bytes.
 export function residentBytes() {
-  const pages = workerdPids().map((pid) => readFileSync(`/proc/${pid}/status`, "latin1"));
-  return pages.reduce((sum, status) => sum + 1_024 * /^VmRSS:\s+(\d+)/m.exec(status)[1], 0);
+  return workerdPids().reduce((sum, pid) => {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, "latin1");
+      // A process that has exited has no memory.
+      return sum + 1_024 * (/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+    } catch {
+      return sum;
+    }
+  }, 0);
 }
 
 // Returns the ids of all workerd processes that this process started.

@@ -19,7 +19,7 @@ use crate::{
         passwords::Recipient,
     },
     base::outline::outlined,
-    crypto::password,
+    crypto::password::{self, NotVerified},
     guards::limiter::{self, Limiter},
     http::{
         form::Form,
@@ -157,12 +157,14 @@ async fn compare<E: Effects>(
 ) -> Result<Account, EarlyResponse> {
     let stored = account.as_ref().map(|account| account.password.as_str());
     match (password::verify(password, stored, call.cx.accounts.passwords.cost), account) {
-        (Some(_), Some(account)) if account.status.active => {
+        (Ok(_), Some(account)) if account.status.active => {
             // A client that knows the password is not guessing: its failed attempts no longer count.
             let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &account_and_address(call, email));
             effects.call_object::<Limiter>(&group, &cleared).await?;
             Ok(account)
         }
+        // A right password may not be called wrong because the isolate is short of memory.
+        (Err(NotVerified::OutOfMemory), _) => Err(Rejection::Overloaded.into()),
         _ => Err(Rejection::InvalidCredentials.into()),
     }
 }

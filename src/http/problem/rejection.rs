@@ -100,7 +100,7 @@ pub enum Rejection {
     MethodNotAllowed(&'static str),
     /// The gateway never forwards this method.
     MethodNotSupported,
-    /// The bodies that are being read use all of the memory for bodies.
+    /// The bodies that are being read use all of the memory for bodies, or there is not enough memory for a hash.
     Overloaded,
 }
 
@@ -292,7 +292,7 @@ impl Rejection {
             Self::Overloaded => (
                 503,
                 "overloaded",
-                "too many request bodies at once",
+                "too many requests at once for the memory of this isolate",
                 Some("the request did not run: send it again after Retry-After seconds"),
             ),
         };
