@@ -1,18 +1,16 @@
 // Vestibule on workerd alone, as deploy/README.md says: without Cloudflare, wrangler or Miniflare.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { readConfiguration } from "../../scripts/lib/configuration.mjs";
 import { inProject } from "../../scripts/lib/project.mjs";
 import { SECRETS, secretNames, workerdConfig, writeServer } from "../../scripts/lib/workerd.mjs";
 import { request } from "../support/client.mjs";
+import { startServer } from "../support/server.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
 
@@ -48,43 +46,13 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-// Starts workerd with the secrets that a deployment needs, and no others. Resolves when it listens.
-async function start() {
-  const workerd = spawn(
-    at("server/workerd"),
-    [
-      ...["serve", "config.capnp", "--control-fd=3"],
-      ...["--socket-addr=http=127.0.0.1:0", "--socket-addr=timer=127.0.0.1:0"],
-      `--directory-path=storage=${at("objects")}`,
-    ],
-    {
-      cwd: at("server"),
-      env: { AUTH_SECRET, UPSTREAM_SECRET, SETUP_TOKEN, WEBHOOK_SHOP_SECRET },
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-    },
-  );
-  const log = [];
-  for (const stream of [workerd.stdout, workerd.stderr]) {
-    createInterface(stream).on("line", (line) => log.push(line));
-  }
-  const closed = once(workerd, "close");
-  const ports = {};
-  for await (const line of createInterface(workerd.stdio[3])) {
-    const { event, socket, port } = JSON.parse(line);
-    if (event === "listen") ports[socket] = port;
-    if (ports.http && ports.timer) break;
-  }
-  assert.ok(ports.http && ports.timer, log.join("\n"));
-  return {
-    log,
-    origin: `http://127.0.0.1:${ports.http}`,
-    timer: `http://127.0.0.1:${ports.timer}`,
-    async end(signal) {
-      workerd.kill(signal);
-      await closed;
-    },
-  };
-}
+// Starts workerd with the secrets that a deployment needs, and no others.
+const start = () =>
+  startServer({
+    folder: at("server"),
+    storage: at("objects"),
+    env: { AUTH_SECRET, UPSTREAM_SECRET, SETUP_TOKEN, WEBHOOK_SHOP_SECRET },
+  });
 
 // Sends a request as the proxy that ends TLS does.
 const send = (path, { headers = {}, ...options } = {}) =>
