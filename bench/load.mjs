@@ -42,6 +42,11 @@ export class Connection {
     });
   }
 
+  /** Sends more bytes of a request. */
+  write(bytes) {
+    this.#socket.write(bytes);
+  }
+
   close() {
     this.#settle = undefined;
     this.#socket.destroy();
