@@ -68,7 +68,7 @@ function isComplete(bytes) {
   if (end < 0) return false;
   const length = /\r\ncontent-length: (\d+)/i.exec(bytes.latin1Slice(0, end));
   if (length) return bytes.length >= end + HEAD_END.length + Number(length[1]);
-  return bytes.latin1Slice(-LAST_CHUNK.length) === LAST_CHUNK;
+  return bytes.subarray(-LAST_CHUNK.length).latin1Slice() === LAST_CHUNK;
 }
 
 export const statusOf = (answer) => Number(answer.latin1Slice(9, 12));
