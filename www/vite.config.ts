@@ -7,7 +7,7 @@ import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import preact from "@preact/preset-vite";
 import { defineConfig, type Plugin } from "vite";
-import { TEXTS } from "./src/texts.ts";
+import { TEXTS } from "./src/texts/common.ts";
 
 const folder = fileURLToPath(new URL("src/pages", import.meta.url));
 const names = readdirSync(folder).map((file) => file.replace(/\.tsx$/, ""));
@@ -59,7 +59,7 @@ function pages(): Plugin {
           ]),
         );
         const title = TEXTS.titles[entry.name as keyof typeof TEXTS.titles];
-        if (!title) throw new Error(`src/texts.ts has no title for ${entry.name}`);
+        if (!title) throw new Error(`src/texts/common.ts has no title for ${entry.name}`);
         this.emitFile({
           type: "asset",
           fileName: `${entry.name}.page`,

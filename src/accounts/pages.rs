@@ -1,4 +1,4 @@
-//! The pages of Vestibule: signing in, the account, approvals. They are static files, which the build makes from
+//! The pages of Vestibule: signing in, the account, approvals, the console. They are static files, which the build makes from
 //! `www/`.
 //!
 //! 1. All pages are in one folder of the assets binding `ASSETS`: `_vestibule`. A page is a file `NAME.page`, and
@@ -131,11 +131,15 @@ pub const SIGN_IN: &str = "sign-in";
 /// The account page.
 pub const ACCOUNT: &str = "account";
 
+/// The console: the only page that is for admins. The others are for everybody.
+pub const CONSOLE: &str = "console";
+
 /// All pages.
-pub const NAMES: &[&str] = &[SIGN_IN, "setup", "invite", "reset", "factor", ACCOUNT, "approval", "error"];
+pub const NAMES: &[&str] =
+    &[SIGN_IN, "setup", "invite", "reset", "factor", ACCOUNT, "approval", CONSOLE, "error"];
 
 /// The pages to which a return path may lead. The others are steps on the way to one.
-pub const RETURN_PAGES: &[&str] = &[ACCOUNT, "approval"];
+pub const RETURN_PAGES: &[&str] = &[ACCOUNT, "approval", CONSOLE];
 
 /// The folder of the pages in the assets binding.
 const FOLDER: &str = "_vestibule";

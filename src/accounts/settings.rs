@@ -39,6 +39,8 @@ pub struct Settings {
     pub branding: Branding,
     /// Whether machines may have to ask people for approvals.
     pub has_approvals: bool,
+    /// The names of the features whose endpoints exist.
+    pub features: Vec<&'static str>,
 }
 
 /// Who needs a second factor to sign in. Everybody may enroll one.

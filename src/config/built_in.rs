@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{idempotency, parse::Variables, rules::is_routes};
 use crate::{
-    accounts::pages::{self, Pages},
+    accounts::pages::{self, CONSOLE, Pages},
     http::path::CanonicalPath,
     routing::{
         built_in::{self, BrowserUse, BuiltInRoute, ROUTES, Requirement},
@@ -200,16 +200,29 @@ pub(super) fn add_built_in_routes(
             table.add(Rule::new(&path, Access::Public, wrong_method))?;
         }
     }
-    if let Some(Pages { prefix }) = settings.pages {
-        for path in [prefix.to_owned(), format!("{prefix}/{{*page}}")] {
-            let mut rule = Rule::new(&path, Access::Public, Destination::Pages);
+    if let Some(pages) = settings.pages {
+        for (path, access, operation) in [
+            (pages.prefix.to_owned(), Access::Public, "vestibule.pages.read"),
+            (format!("{}/{{*page}}", pages.prefix), Access::Public, "vestibule.pages.read"),
+            (pages.path(CONSOLE), Access::AdminInPerson, "vestibule.console.read"),
+        ] {
+            let mut rule = Rule::new(&path, access, Destination::Pages);
             rule.methods = vec!["GET".to_owned()];
-            rule.operation = Some("vestibule.pages.read".to_owned());
+            rule.operation = Some(operation.to_owned());
             table.add(rule)?;
             table.add(Rule::new(&path, Access::Public, Destination::WrongMethod("GET, HEAD")))?;
         }
     }
     Ok(())
+}
+
+/// Returns the names of the enabled features, for the pages.
+pub(super) fn enabled_features(settings: BuiltInSettings) -> Vec<&'static str> {
+    let mut names: Vec<_> =
+        enabled_routes(settings).into_iter().filter_map(|route| route.requires.feature()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn enabled_routes(settings: BuiltInSettings) -> Vec<&'static BuiltInRoute> {

@@ -292,6 +292,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             pages_lack_assets: lack_assets,
             branding,
             has_approvals: built_in_settings.has_approvals(),
+            features: built_in::enabled_features(built_in_settings),
         },
         webhooks,
         checkouts: CheckoutSettings {

@@ -81,6 +81,27 @@ pub enum Requirement {
     LogoutTokens,
 }
 
+impl Requirement {
+    /// Returns the name by which the pages know the feature.
+    #[must_use]
+    pub fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Registry => Some("sessions"),
+            Self::Ledger => Some("idempotency"),
+            Self::Inbox => Some("webhooks"),
+            Self::Checkouts => Some("checkouts"),
+            Self::Accounts => Some("accounts"),
+            Self::Pages => Some("pages"),
+            Self::Tokens => Some("tokens"),
+            Self::Approvals => Some("approvals"),
+            Self::Flags => Some("features"),
+            Self::Audit => Some("audit"),
+            Self::LogoutTokens => Some("backchannel_logout"),
+        }
+    }
+}
+
 /// An endpoint of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {

@@ -132,3 +132,31 @@ fn settings_have_no_secret() {
         assert!(!reply.body.is_some_and(|body| body.contains("sT7uP0")));
     }
 }
+
+#[test]
+fn settings_name_the_features_whose_endpoints_exist() {
+    let features = |changes: &Value| {
+        let config = config_with_pages(changes);
+        let path = "GET\nhttps://app.example/_vestibule/settings";
+        json_of(&own_reply(send(&config, &upstream(200, &[]), path).0))["features"].clone()
+    };
+    assert_eq!(features(&json!({})), json!(["accounts", "pages", "sessions", "tokens"]));
+    assert_eq!(features(&json!({"CREDENTIALS": []})), json!(["accounts", "pages", "sessions"]));
+}
+
+#[test]
+fn the_console_needs_an_admin_and_leads_back_after_the_sign_in() {
+    let config = config_with_pages(&json!({"PAGES": {"prefix": "/auth"}}));
+    let upstream = upstream(200, &[]);
+    let console = format!("GET\nhttps://app.example/auth/console?screen=audit\n{NAVIGATION}");
+    let (answer, event) = send(&config, &upstream, &console);
+    let reply = own_reply(answer);
+    assert_eq!(
+        (reply.status, header(&reply, "location")),
+        (302, Some("/auth/sign-in?next=%2Fauth%2Fconsole%3Fscreen%3Daudit"))
+    );
+    assert_eq!(event["rule"], "/auth/console");
+    let script = "GET\nhttps://app.example/auth/console\naccept\n*/*";
+    assert_eq!(own_reply(send(&config, &upstream, script).0).status, 401);
+    assert!(upstream.assets.borrow().is_empty() && upstream.received.borrow().is_empty());
+}

@@ -1,6 +1,7 @@
 /** Requests to the endpoints of the gateway. They never throw. */
 
-import { TEXTS } from "./texts.ts";
+import { TEXTS } from "./texts/common.ts";
+import { PROBLEMS } from "./texts/problems.ts";
 
 /** What went wrong, in words for the person, and what the page decides by. */
 export interface Problem {
@@ -44,9 +45,14 @@ export function useEndpoints(prefix: string) {
   endpoints = prefix;
 }
 
+/** Returns the URL of an endpoint. */
+export function urlOf(path: string) {
+  return endpoints + path;
+}
+
 /** Sends a request to an endpoint. */
 export function call<T = unknown>(method: string, path: string, options?: Options) {
-  return request<T>(method, endpoints + path, options);
+  return request<T>(method, urlOf(path), options);
 }
 
 /** Sends a request to any URL of this site. */
@@ -69,8 +75,9 @@ export async function request<T>(
 
 async function read<T>(response: Response): Promise<Answer<T>> {
   const { ok, status } = response;
-  const data = parse(await response.text());
-  if (ok && (data !== undefined || status === 204)) return { ok, status, data: data as T };
+  const text = await response.text();
+  const data = parse(text);
+  if (ok && (data !== undefined || text === "")) return { ok, status, data: data as T };
   const document = Object(data) as Record<string, unknown>;
   const problem = problemOf(document, status, Number(response.headers.get("retry-after")));
   return { ok: false, status, problem, data: document };
@@ -82,7 +89,7 @@ function problemOf(document: Record<string, unknown>, status = 0, wait = 0): Pro
     return typeof value === "string" ? value : undefined;
   };
   const [code, reason] = [text("error"), text("reason")];
-  const known = TEXTS.problems[`${code}:${reason}`] ?? TEXTS.problems[code ?? ""];
+  const known = PROBLEMS[`${code}:${reason}`] ?? PROBLEMS[code ?? ""];
   const [title, knownDetail] = known ?? [text("title") ?? TEXTS.noAnswer(status)];
   const detail = wait > 0 ? TEXTS.wait(duration(wait)) : (knownDetail ?? text("detail"));
   return {

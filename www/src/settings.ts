@@ -16,6 +16,8 @@ export interface Settings {
   home: string;
   branding: { name: string | null; logo: string | null; accent: string | null };
   approvals: boolean;
+  /** The names of the features whose endpoints exist. */
+  features?: string[];
   tokens: { makers: "users" | "admins"; kinds: TokenKind[]; scopes?: boolean };
   mailer: boolean;
   passkeys: boolean;

@@ -6,7 +6,7 @@ import { type ComponentType, render } from "preact";
 import { useErrorBoundary } from "preact/hooks";
 import { applyAccent } from "./branding.ts";
 import { readSettings, type Settings } from "./settings.ts";
-import { TEXTS } from "./texts.ts";
+import { TEXTS } from "./texts/common.ts";
 import { Narrow } from "./ui/narrow.tsx";
 
 export interface PageProps {

@@ -36,6 +36,7 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
             accent: accounts.branding.accent.as_deref(),
         },
         approvals: accounts.has_approvals,
+        features: &accounts.features,
         tokens: TokensView {
             makers: match tokens.makers {
                 TokenMakers::Users => "users",
@@ -74,6 +75,8 @@ struct Settings<'a> {
     branding: BrandingView<'a>,
     /// Whether machines may have to ask people for approvals.
     approvals: bool,
+    /// The names of the features whose endpoints exist. Everybody can find out the same by calling an endpoint.
+    features: &'a [&'static str],
     tokens: TokensView<'a>,
     /// Whether Vestibule can send mail.
     mailer: bool,

@@ -2,12 +2,13 @@
 
 import type { Me } from "../me.ts";
 import type { PartProps } from "../pages/account.tsx";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
 import { Act } from "../ui/act.tsx";
 import { Badge, Facts, useWhileVisible, When } from "../ui/show.tsx";
 import { byAge, callSignedIn, List, Row, useList } from "./list.tsx";
+import { countAgain, Notify } from "./waiting.tsx";
 
-const { approvals: T } = TEXTS;
+const { approvals: T } = ACCOUNT;
 
 interface Approval {
   id: string;
@@ -33,7 +34,7 @@ interface Approval {
   decidedBy?: string | null;
 }
 
-export function Approvals({ me }: PartProps) {
+export function Approvals({ me }: Pick<PartProps, "me">) {
   const list = useList<Approval>("/confirmations");
   useWhileVisible(list.reload, PAUSE);
   const pending = list.items?.filter(isPending).length ?? 0;
@@ -41,12 +42,16 @@ export function Approvals({ me }: PartProps) {
   const decide = (item: Approval, decision: string, said: string) =>
     list.change(
       callSignedIn<Approval>("POST", `/confirmations/${encodeURIComponent(item.id)}/${decision}`),
-      (put) => ({ put, message: said, settled: true }),
+      (put) => {
+        countAgain();
+        return { put, message: said, settled: true };
+      },
     );
 
   return (
     <>
       <p class="about">{T.about}</p>
+      <Notify />
       <output class="status" data-testid="approvals-waiting">
         {pending > 0 && T.waiting(pending)}
         {list.more && ` ${T.more}`}

@@ -1,16 +1,16 @@
 import { useState } from "preact/hooks";
 import { keyKeeper } from "../api.ts";
 import type { PartProps } from "../pages/account.tsx";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
 import { Act } from "../ui/act.tsx";
 import { type Field, Form, type Values } from "../ui/form.tsx";
 import { Badge, When } from "../ui/show.tsx";
-import { callSignedIn, List, Row, useList } from "./list.tsx";
+import { callSignedIn, List, type ListState, Row, useList } from "./list.tsx";
 import { Made } from "./made.tsx";
 
-const { invites: T, users: USERS } = TEXTS;
+const { invites: T, users: USERS } = ACCOUNT;
 
-interface Invite {
+export interface Invite {
   id: string;
   email: string | null;
   role: "admin" | "user";
@@ -23,6 +23,32 @@ interface Invite {
 
 export function Invites({ me }: PartProps) {
   const list = useList<Invite>("/invites");
+  const { form, acts } = useInvites(list);
+  return (
+    <>
+      <p class="about">{T.about}</p>
+      {form}
+      <List
+        name="invites"
+        list={list}
+        empty={T.empty}
+        row={(invite) => (
+          <Row
+            key={invite.id}
+            id={invite.id}
+            testId="invite"
+            about={<About invite={invite} isMine={invite.createdBy === me.userId} />}
+          >
+            {acts(invite)}
+          </Row>
+        )}
+      />
+    </>
+  );
+}
+
+/** Makes and changes invites of a list. Returns the form with the newest link, and the buttons of an invite. */
+export function useInvites(list: Pick<ListState<Invite>, "change" | "put" | "reload">) {
   const [made, setMade] = useState<{ id: string; link: string; whom: string }>();
   const [keys] = useState(keyKeeper);
 
@@ -49,9 +75,8 @@ export function Invites({ me }: PartProps) {
       return { drop: invite.id, message: T.removed(whomOf(invite)) };
     });
 
-  return (
+  const form = (
     <>
-      <p class="about">{T.about}</p>
       <Form
         id="invite-new"
         label={T.create}
@@ -72,23 +97,10 @@ export function Invites({ me }: PartProps) {
           onDone={() => setMade(undefined)}
         />
       )}
-      <List
-        name="invites"
-        list={list}
-        empty={T.empty}
-        row={(invite) => (
-          <Row
-            key={invite.id}
-            id={invite.id}
-            testId="invite"
-            about={<About invite={invite} isMine={invite.createdBy === me.userId} />}
-          >
-            <Acts invite={invite} change={change} remove={remove} />
-          </Row>
-        )}
-      />
     </>
   );
+  const acts = (invite: Invite) => <Acts invite={invite} change={change} remove={remove} />;
+  return { form, acts };
 }
 
 function About({ invite, isMine }: { invite: Invite; isMine: boolean }) {
@@ -193,7 +205,7 @@ const FIELDS: Field[] = [
   { name: "expiresIn", as: "expires", label: T.expiresIn, options: T.expiries },
 ];
 
-const TONES: Record<string, "good" | "bad"> = {
+export const TONES: Record<string, "good" | "bad"> = {
   unused: "good",
   revoked: "bad",
   disabled: "bad",

@@ -4,7 +4,7 @@ import type { ComponentChildren, RefObject } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { type Answer, call, type Problem as ProblemData } from "../api.ts";
 import { goToFactor, goToSignIn } from "../go.ts";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
 import { Act } from "../ui/act.tsx";
 import { Problem } from "../ui/problem.tsx";
 
@@ -23,7 +23,7 @@ export interface Item {
 }
 
 /** What a change does to the list: an item to `put`, the id of one to `drop`, or a choice of those to `keep`. */
-interface Change<T> {
+export interface Change<T> {
   message: string;
   put?: T;
   drop?: string;

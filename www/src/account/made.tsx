@@ -5,7 +5,7 @@
  */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
 import { Act } from "../ui/act.tsx";
 
 interface MadeProps {

@@ -3,14 +3,14 @@
 import { useState } from "preact/hooks";
 import { type Answer, call } from "../api.ts";
 import { makePasskey } from "../passkeys.ts";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
 import { Act } from "../ui/act.tsx";
 import { Form } from "../ui/form.tsx";
 import { When } from "../ui/show.tsx";
 import { callSignedIn } from "./list.tsx";
 import { RecoveryCodes } from "./recovery.tsx";
 
-const { security: T } = TEXTS;
+const { security: T } = ACCOUNT;
 
 export interface Passkey {
   id: string;
@@ -40,13 +40,13 @@ export function Passkeys({ passkeys, change }: PasskeysProps) {
             <div class="description">
               <strong>{name}</strong>
               <small>
-                {TEXTS.tokens.created} <When at={createdAt} /> ·{" "}
+                {ACCOUNT.tokens.created} <When at={createdAt} /> ·{" "}
                 {lastUsedAt ? (
                   <>
-                    {TEXTS.tokens.lastUsed} <When at={lastUsedAt} />
+                    {ACCOUNT.tokens.lastUsed} <When at={lastUsedAt} />
                   </>
                 ) : (
-                  TEXTS.tokens.neverUsed
+                  ACCOUNT.tokens.neverUsed
                 )}
               </small>
             </div>

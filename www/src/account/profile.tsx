@@ -1,8 +1,8 @@
 import type { PartProps } from "../pages/account.tsx";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
 import { Facts, When } from "../ui/show.tsx";
 
-const { profile: T } = TEXTS;
+const { profile: T } = ACCOUNT;
 
 export function Profile({ me: { userId, role, expiresAt, user } }: PartProps) {
   return (

@@ -1,7 +1,8 @@
 import { useEffect, useRef } from "preact/hooks";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
+import { TEXTS } from "../texts/common.ts";
 
-const { security: T } = TEXTS;
+const { security: T } = ACCOUNT;
 
 /** Shows recovery codes, once. */
 export function RecoveryCodes({ codes, done }: { codes: string[]; done: () => void }) {

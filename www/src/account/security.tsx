@@ -5,7 +5,9 @@ import type { Answer, Problem as ProblemData } from "../api.ts";
 import type { PartProps } from "../pages/account.tsx";
 import { hasPasskeys } from "../passkeys.ts";
 import type { Settings } from "../settings.ts";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
+import { TEXTS } from "../texts/common.ts";
+import { SIGNING_IN } from "../texts/signing-in.ts";
 import { Act } from "../ui/act.tsx";
 import { type Field, Form, newPassword, PASSWORD, wrongAt } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -15,7 +17,9 @@ import { type Passkey, Passkeys } from "./passkeys.tsx";
 import { RecoveryCodes } from "./recovery.tsx";
 import { SetUpTotp } from "./totp.tsx";
 
-const { security: T, fields: LABELS, reset: RESET, sessions: SESSIONS } = TEXTS;
+const { security: T, sessions: SESSIONS } = ACCOUNT;
+const { fields: LABELS } = TEXTS;
+const { reset: RESET } = SIGNING_IN;
 
 interface Factors {
   totp: boolean;

@@ -1,11 +1,11 @@
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
 import { Act } from "../ui/act.tsx";
 import { Badge, timeOf, When } from "../ui/show.tsx";
 import { callSignedIn, List, Row, useList } from "./list.tsx";
 
-const { sessions: T } = TEXTS;
+const { sessions: T } = ACCOUNT;
 
-interface Session {
+export interface Session {
   id: string;
   current: boolean;
   createdAt: string;
@@ -99,7 +99,7 @@ function About(session: Session) {
 }
 
 /** Returns a readable name for the browser of a session. */
-function browserOf({ device, userAgent }: Session) {
+export function browserOf({ device, userAgent }: Session) {
   if (device) return device;
   if (!userAgent) return T.unknownBrowser;
   const name = (signs: string[][]) => signs.find(([sign = ""]) => userAgent.includes(sign))?.[1];

@@ -2,16 +2,16 @@ import { useState } from "preact/hooks";
 import { keyKeeper } from "../api.ts";
 import type { PartProps } from "../pages/account.tsx";
 import type { TokenKind } from "../settings.ts";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
 import { Act } from "../ui/act.tsx";
 import { type Field, Form, PLAIN, type Values } from "../ui/form.tsx";
 import { Badge, When } from "../ui/show.tsx";
 import { callSignedIn, List, Row, useList } from "./list.tsx";
 import { Made } from "./made.tsx";
 
-const { tokens: T } = TEXTS;
+const { tokens: T } = ACCOUNT;
 
-interface Token {
+export interface Token {
   id: string;
   name: string;
   prefix: string;
@@ -190,7 +190,7 @@ function Named({ term, value }: { term: string; value: string | null }) {
   );
 }
 
-function scopeOf(token: Token & Scope) {
+export function scopeOf(token: Pick<Token, "scope"> & Scope) {
   const { operations, methods, addresses } = token.scope ?? token;
   return [operations, methods, addresses]
     .filter((part) => part && part.length > 0)

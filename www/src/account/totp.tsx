@@ -2,13 +2,15 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, type Problem as ProblemData } from "../api.ts";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
+import { TEXTS } from "../texts/common.ts";
 import { Form, PLAIN, wrongAt } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { callSignedIn } from "./list.tsx";
 import { RecoveryCodes } from "./recovery.tsx";
 
-const { security: T, fields: LABELS } = TEXTS;
+const { security: T } = ACCOUNT;
+const { fields: LABELS } = TEXTS;
 
 interface Secret {
   secret: string;

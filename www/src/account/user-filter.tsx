@@ -1,10 +1,10 @@
 /** The search and the filters of the list of users. They are kept in the fragment of the URL, as in `#users?q=ada`. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
 import { PLAIN } from "../ui/form.tsx";
 
-const { users: T } = TEXTS;
+const { users: T } = ACCOUNT;
 
 /** The parameters of `GET /users` that the fragment may have. */
 const NAMES = ["q", "role", "status"] as const;

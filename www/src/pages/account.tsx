@@ -10,18 +10,20 @@ import { Security } from "../account/security.tsx";
 import { Sessions } from "../account/sessions.tsx";
 import { Tokens } from "../account/tokens.tsx";
 import { Users } from "../account/users.tsx";
+import { useWaiting } from "../account/waiting.tsx";
 import type { Problem as ProblemData } from "../api.ts";
 import { signOut } from "../go.ts";
 import type { Me } from "../me.ts";
 import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
-import { TEXTS } from "../texts.ts";
+import { ACCOUNT } from "../texts/account.ts";
+import { TEXTS } from "../texts/common.ts";
 import { Act } from "../ui/act.tsx";
 import { Brand, useTitle } from "../ui/narrow.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { useHash } from "../ui/show.tsx";
 
-const { account: T } = TEXTS;
+const { account: T } = ACCOUNT;
 
 export interface PartProps {
   me: Me;
@@ -31,7 +33,8 @@ export interface PartProps {
 }
 
 function Account({ settings }: PageProps) {
-  useTitle(T.heading, settings);
+  const waiting = useWaiting(settings);
+  useTitle(waiting > 0 ? `(${waiting}) ${T.heading}` : T.heading, settings);
   const [me, setMe] = useState<Me>();
   const [problem, setProblem] = useState<ProblemData>();
   const refresh = useCallback(async () => {
@@ -49,6 +52,11 @@ function Account({ settings }: PageProps) {
         <Brand settings={settings} />
         {me && (
           <div class="who">
+            {isAdmin(me) && (
+              <a href="console" data-testid="to-console">
+                {T.console}
+              </a>
+            )}
             <span data-testid="signed-in-as">{me.user?.email ?? me.userId}</span>
             <Act label={T.signOut} testId="sign-out" act={signOut} />
           </div>
@@ -63,7 +71,7 @@ function Account({ settings }: PageProps) {
             <Act label={TEXTS.tryAgain} testId="account-retry" act={refresh} />
           </>
         )}
-        {me && <Parts me={me} settings={settings} refresh={refresh} />}
+        {me && <Parts me={me} settings={settings} refresh={refresh} waiting={waiting} />}
       </main>
     </>
   );
@@ -76,7 +84,7 @@ interface Part {
   missing?: string;
 }
 
-function Parts(props: PartProps) {
+function Parts({ waiting, ...props }: PartProps & { waiting: number }) {
   const { me, settings } = props;
   // What follows the name belongs to the part.
   const [hash] = useHash().split("?");
@@ -104,6 +112,12 @@ function Parts(props: PartProps) {
                 aria-current={name === part.name ? "page" : undefined}
               >
                 {T.sections[name]}
+                {name === "approvals" && waiting > 0 && (
+                  <span class="count" data-testid="waiting">
+                    {waiting}
+                    <span class="hidden"> {T.waiting}</span>
+                  </span>
+                )}
               </a>
             </li>
           ))}

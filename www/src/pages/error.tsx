@@ -1,5 +1,5 @@
 import { type PageProps, start } from "../start.tsx";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
 import { Narrow } from "../ui/narrow.tsx";
 
 function ErrorPage({ settings }: PageProps) {

@@ -6,14 +6,16 @@ import { enter, signOut } from "../go.ts";
 import { hasPasskeys, usePasskey } from "../passkeys.ts";
 import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
+import { SIGNING_IN } from "../texts/signing-in.ts";
 import { dropTicket, readTicket } from "../ticket.ts";
 import { Act } from "../ui/act.tsx";
 import { type Field, Form, PASSWORD, PLAIN, type Values, wrongAt } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 import { Problem } from "../ui/problem.tsx";
 
-const { factor: T, fields: LABELS } = TEXTS;
+const { factor: T } = SIGNING_IN;
+const { fields: LABELS } = TEXTS;
 
 type Method = "password" | "totp" | "recovery_code" | "passkey";
 

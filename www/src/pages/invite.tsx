@@ -3,14 +3,14 @@ import { call } from "../api.ts";
 import type { Me } from "../me.ts";
 import { siteName } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
-import { TEXTS } from "../texts.ts";
+import { SIGNING_IN } from "../texts/signing-in.ts";
 import { enterOrEnroll } from "../ticket.ts";
 import { Act } from "../ui/act.tsx";
 import { EMAIL, Form, NAME, newPassword } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 import { useHash } from "../ui/show.tsx";
 
-const { invite: T } = TEXTS;
+const { invite: T } = SIGNING_IN;
 
 /** The token is in the fragment, which browsers send neither to servers nor in `Referer`. */
 function Invite({ settings }: PageProps) {

@@ -2,12 +2,14 @@ import { useState } from "preact/hooks";
 import { call } from "../api.ts";
 import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
+import { SIGNING_IN } from "../texts/signing-in.ts";
 import { EMAIL, type Field, Form, newPassword, PLAIN, wrongAt } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 import { useHash } from "../ui/show.tsx";
 
-const { reset: T, fields: LABELS } = TEXTS;
+const { reset: T } = SIGNING_IN;
+const { fields: LABELS } = TEXTS;
 
 /** `reset` asks for a link, `reset#TOKEN` is that link, and `reset#recover` is for the last admin. */
 function Reset(props: PageProps) {
@@ -100,7 +102,7 @@ function Recover({ settings }: PageProps) {
           wrongAt(
             await call("POST", "/auth/recover", { json }),
             "setupToken",
-            TEXTS.setup.wrongToken,
+            SIGNING_IN.setup.wrongToken,
           )
         }
         done={() => setDone(true)}

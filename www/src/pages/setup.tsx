@@ -1,7 +1,8 @@
 import { type Answer, call } from "../api.ts";
 import type { Settings } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
+import { SIGNING_IN } from "../texts/signing-in.ts";
 import { enterOrEnroll } from "../ticket.ts";
 import {
   EMAIL,
@@ -15,7 +16,8 @@ import {
 } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 
-const { setup: T, fields: LABELS } = TEXTS;
+const { setup: T } = SIGNING_IN;
+const { fields: LABELS } = TEXTS;
 
 function SetUp({ settings }: PageProps) {
   if (settings.setupOpen === false) {
@@ -50,7 +52,7 @@ function ToSignIn() {
     <p class="links">
       {T.toSignIn}{" "}
       <a href={`sign-in${location.search}${location.hash}`} data-testid="login-link">
-        {TEXTS.signIn.submit}
+        {SIGNING_IN.signIn.submit}
       </a>
     </p>
   );

@@ -4,14 +4,15 @@ import { enter } from "../go.ts";
 import { hasPasskeys, usePasskey } from "../passkeys.ts";
 import { siteName } from "../settings.ts";
 import { type PageProps, start } from "../start.tsx";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
+import { SIGNING_IN } from "../texts/signing-in.ts";
 import { isTicket, keepTicket } from "../ticket.ts";
 import { Act } from "../ui/act.tsx";
 import { EMAIL, Form, PASSWORD } from "../ui/form.tsx";
 import { Narrow } from "../ui/narrow.tsx";
 import { Problem } from "../ui/problem.tsx";
 
-const { signIn: T } = TEXTS;
+const { signIn: T } = SIGNING_IN;
 
 function SignIn({ settings }: PageProps) {
   const query = location.search;

@@ -1,7 +1,7 @@
 /** A button for an action on the server, with a confirmation dialog if the action cannot be undone. */
 
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
 
 interface ActProps {
   label: string;

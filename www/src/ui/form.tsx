@@ -9,7 +9,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Answer, Problem as ProblemData } from "../api.ts";
 import type { Settings } from "../settings.ts";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
 import { Problem } from "./problem.tsx";
 
 export interface Field {

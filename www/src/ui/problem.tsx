@@ -1,5 +1,5 @@
 import type { Problem as ProblemData } from "../api.ts";
-import { TEXTS } from "../texts.ts";
+import { TEXTS } from "../texts/common.ts";
 
 /** Shows a problem. It can have the focus, and screen readers announce it at once. */
 export function Problem({

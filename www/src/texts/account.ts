@@ -1,135 +1,12 @@
-/** All texts of the pages. */
+/** The texts of the account page. */
 
-export const TEXTS = {
-  titles: {
-    "sign-in": "Sign in",
-    setup: "Set up",
-    invite: "Join",
-    reset: "Reset password",
-    factor: "Confirm it is you",
-    account: "Account",
-    approval: "Approvals",
-    error: "Something went wrong",
-  },
-  noScript: "This page needs JavaScript. Turn it on, then reload the page.",
-  loading: "Loading…",
-  back: "Back",
-  cancel: "Cancel",
-  done: "Done",
-  copy: "Copy",
-  copied: "Copied.",
-  copyFailed: "Copying failed. The text is selected: copy it yourself.",
-  tryAgain: "Try again",
-  showMore: "Show more",
-  reload: "Reload the page",
-  goHome: "Go to the home page",
-  broken: "This page could not be displayed",
-  outdated: "This page was updated while it was open. Reload it to continue.",
-  or: "or",
-  requestId: "Request ID",
-
-  fields: {
-    email: "E-mail",
-    name: "Name",
-    nameOptional: "Name (optional)",
-    password: "Password",
-    newPassword: "New password",
-    currentPassword: "Current password",
-    passwordHint: (least: number) =>
-      `At least ${least} characters. A few random words are easy to remember and hard to guess.`,
-    show: "Show",
-    hide: "Hide",
-    showPassword: "Show password",
-    setupToken: "Setup token",
-    setupTokenHint: "The SETUP_TOKEN of this deployment",
-    code: "Code",
-    recoveryCode: "Recovery code",
-    wrongPassword: "This is not your password.",
-  },
-
-  signIn: {
-    heading: (site: string) => `Sign in to ${site}`,
-    submit: "Sign in",
-    forgot: "Forgot your password?",
-    passkey: "Sign in with a passkey",
-    passkeyFailed: "The passkey was not used. Try again, or sign in with your password.",
-    passkeyUnknown: "This passkey is not known here. Sign in with your password.",
-    noAccount: "No account exists yet.",
-    setUp: "Create the first account",
-  },
-
-  setup: {
-    heading: "Create the first account",
-    about: "You become an admin of this site. Everybody else joins with an invite from you.",
-    submit: "Create account",
-    wrongToken: "This is not the setup token.",
-    closed: "The first account cannot be created here",
-    closedDetail: "It exists already, or this deployment has no SETUP_TOKEN.",
-    toSignIn: "Already have an account?",
-  },
-
-  invite: {
-    heading: (site: string) => `Join ${site}`,
-    about: "Create your account. If the invite names your e-mail address, use that one.",
-    submit: "Create account",
-    missing: "This link is incomplete",
-    missingDetail: "Open the whole link that you got, or ask for a new one.",
-    signedIn: (email: string) => `You are signed in as ${email}. The invite is for a new account.`,
-    signOut: "Sign out and use the invite",
-  },
-
-  reset: {
-    heading: "Reset your password",
-    about:
-      "Enter the e-mail address of your account. If it has one, you get a link to choose a new password.",
-    submit: "Send the link",
-    sent: "Check your inbox",
-    sentDetail: (email: string) =>
-      `If ${email} has an account, a link is on its way. It can be used once, within an hour.`,
-    again: "Use another e-mail address",
-    askAdmin: "This site sends no mail. Ask one of its admins for a link to choose a new password.",
-    chooseHeading: "Choose a new password",
-    chooseAbout: "You are then signed out everywhere, and sign in with the new password.",
-    choose: "Change password",
-    revokeTokens:
-      "Also revoke my tokens, which programs use to act for me, and invites that nobody has used",
-    changed: "Your password is changed",
-    changedDetail: "You were signed out everywhere. Sign in with the new password.",
-    toSignIn: "Back to sign-in",
-    recover: "Are you the last admin?",
-    recoverLink: "Use the setup token",
-    recoverHeading: "Recover an admin account",
-    recoverAbout:
-      "For an admin who cannot sign in, and whom no other admin can help. It also removes the second factors of this account.",
-  },
-
-  factor: {
-    heading: "Confirm it is you",
-    aboutCode: "Enter the 6-digit code from your authenticator app.",
-    aboutRecovery: "Enter one of your recovery codes. Each of them works once.",
-    aboutPassword: "Enter your password to continue.",
-    aboutPasskey: "Use the passkey that is stored on your device.",
-    submit: "Continue",
-    useCode: "Use a code from an app",
-    useRecovery: "Use a recovery code",
-    usePasskey: "Use a passkey",
-    usePassword: "Use your password",
-    wrongCode: "This code is wrong, or was used before. Enter the one that the app shows now.",
-    wrongRecovery: "This is not one of your unused recovery codes.",
-    notYou: "Sign in as somebody else",
-    expired: "This took too long",
-    expiredDetail: "Sign in again to get a new chance.",
-    startAgain: "Start again",
-    passkeyFailed: "The passkey was not used. Try again, or choose another way.",
-    enrollApp: "Use an authenticator app",
-    enrollHeading: "Protect your account",
-    enrollAbout: "This site asks for a second step when you sign in. Set it up now.",
-  },
-
+export const ACCOUNT = {
   account: {
     heading: "Account",
     signOut: "Sign out",
     signedInAs: "Signed in as",
+    console: "Console",
+    waiting: "waiting for approval",
     sections: {
       profile: "Profile",
       security: "Security",
@@ -308,6 +185,9 @@ export const TEXTS = {
     by: (state: string, who: string) =>
       `${state === "rejected" ? "rejected" : "approved"} by ${who}`,
     you: "you",
+    notify: "Notify me in this browser while the page is in the background",
+    notifyDenied: "The browser does not allow it. Change the permission of this site first.",
+    notification: "A request needs your approval",
     missing: "There are no approvals here",
     missingDetail: "No request on this site needs one.",
   },
@@ -389,63 +269,4 @@ export const TEXTS = {
     changed: (whom: string, status: string) => `The invite for ${whom} is now ${status}.`,
     removed: (whom: string) => `Deleted: the invite for ${whom}.`,
   },
-
-  /** By the code of a problem, or `code:reason`. Other problems are shown with the title that the gateway sends. */
-  problems: {
-    unreachable: ["The site could not be reached", "Check that you are online, then try again."],
-    invalid_credentials: ["The e-mail address or the password is wrong"],
-    rate_limited: ["Too many attempts"],
-    email_mismatch: [
-      "This e-mail address cannot be used",
-      "The invite is for another address, or the address has an account.",
-    ],
-    invite_unusable: [
-      "This invite can no longer be used",
-      "It was used, was revoked or has expired. Ask for a new one.",
-    ],
-    invalid_token: ["This link is incomplete", "Open the whole link that you got."],
-    already_set_up: ["The first account exists already", "Sign in, or ask an admin for an invite."],
-    email_taken: ["This e-mail address has an account already"],
-    password_too_common: [
-      "Many people use this password",
-      "It is easy to guess. Choose another one, such as a few random words.",
-    ],
-    "forbidden_policy:user_disabled": [
-      "This user is disabled",
-      "Enable the user first, then make the link.",
-    ],
-    reset_unusable: [
-      "This link can no longer be used",
-      "It was used before, or it is older than an hour. Ask for a new one.",
-    ],
-    invite_redeem_failed: [
-      "It is unknown whether the account was created",
-      "Try to sign in. If that fails, open the invite again.",
-    ],
-    store_unavailable: ["The site does not answer at the moment", "Try again in a few seconds."],
-    forbidden_origin: [
-      "Your browser did not send this from this site",
-      "Reload the page, then try again.",
-    ],
-    idempotency_outcome_unknown: [
-      "It is unknown whether this was done",
-      "Check the list below before you try again.",
-    ],
-    "forbidden_policy:last_admin": [
-      "The last admin cannot be changed",
-      "Make another user an admin first.",
-    ],
-    ceremony_unusable: ["This took too long, or was done before", "Start again."],
-    "forbidden_policy:passkey_limit": ["You have 20 passkeys", "Remove one of them first."],
-    "forbidden_policy:last_factor": [
-      "This site requires a second factor",
-      "Add another one before you remove the last one.",
-    ],
-    "forbidden_policy:token_limit": ["You have 100 tokens", "Revoke one of them first."],
-  } as Record<string, [title: string, detail?: string]>,
-  noAnswer: (status: number) => `The server answered ${status}`,
-  wait: (time: string) => `You can try again in ${time}.`,
-  seconds: (count: number) => (count === 1 ? "1 second" : `${count} seconds`),
-  minutes: (count: number) => (count === 1 ? "1 minute" : `${count} minutes`),
-  hours: (count: number) => (count === 1 ? "1 hour" : `${count} hours`),
 } as const;
