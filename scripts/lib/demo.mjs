@@ -92,6 +92,7 @@ function howToSignIn(site, { hasAccounts, hasUsers }) {
     ["sign in", hasAccounts ? `${first}   (admin)` : first],
     ...others.map((other) => ["", other]),
     ["your account", hasAccounts ? `${site}/_vestibule/account` : `${site}/account`],
+    ...(hasAccounts ? [["the console", `${site}/_vestibule/console   (for admins)`]] : []),
     [],
   ];
 }

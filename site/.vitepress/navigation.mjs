@@ -66,6 +66,7 @@ export const SECTIONS = [
     text: "Operate",
     items: [
       page("Report mode", "docs/report-mode.md"),
+      page("The console", "docs/console.md"),
       page("Operations", "docs/operations.md"),
       page("Runbooks", "docs/runbooks.md"),
       page("On your own servers", "deploy/README.md"),

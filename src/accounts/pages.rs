@@ -5,7 +5,8 @@
 //!    everything that pages load is in `assets/`. No file there is named `.html`. So a response of the type `text/html`
 //!    is never a file of ours: some settings of static assets answer every unknown path with the application's
 //!    `index.html`.
-//! 2. Clients see the pages under a prefix (`PAGES`). A page is the prefix and its name. Other paths are 404.
+//! 2. Clients see the pages under a prefix (`PAGES`). A page is the prefix and its name. Other paths are 404. The
+//!    console is only for admins; the other pages are for everybody.
 //! 3. The request to `ASSETS` has only the path and `If-None-Match`: no cookie and no other header of the client.
 //! 4. A page has a strict policy: it loads scripts and styles only from this site, has none in its text, and is never
 //!    in a frame ([`PageFile::headers`]).
