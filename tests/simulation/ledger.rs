@@ -179,8 +179,10 @@ impl Ledgers {
             let is_latest = self.held.get(claimant.key).is_some_and(|held| held.token == claimant.token);
             // Later than its lease, the reference cannot say for how long the request is remembered.
             if is_latest && self.held[claimant.key].state == State::Running {
-                self.ran
-                    .insert(claimant.key, simulation.now.min(self.held[claimant.key].until) + RETENTION - 20);
+                self.ran.insert(
+                    claimant.key,
+                    simulation.now.min(self.held[claimant.key].until) + RETENTION - 200,
+                );
             }
             return;
         }
