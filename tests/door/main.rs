@@ -157,7 +157,14 @@ impl World {
     }
 
     /// Returns what a rule may know at a time: what is stored now, or what an isolate remembers.
-    fn views(&self, now: &State, history: &[(State, i64)], at: i64, rule: &Rule, is_page: bool) -> Vec<View> {
+    fn views(
+        &self,
+        now: &State,
+        history: &[(State, i64)],
+        at: i64,
+        rule: &Rule,
+        [is_page, is_warm]: [bool; 2],
+    ) -> Vec<View> {
         let setup = &self.door.setup;
         let view = |state: State, tokens: &State, owners: &State| View {
             state,
@@ -176,7 +183,7 @@ impl World {
             );
         }
         for what in ["Sessions", "Tokens", "KV"] {
-            if self.is_warm && now.failing.contains(what) && (is_cached || what == "KV") {
+            if is_warm && now.failing.contains(what) && (is_cached || what == "KV") {
                 let mut fewer = failing.clone();
                 for failing in &mut fewer {
                     failing.remove(what);
@@ -209,9 +216,9 @@ impl World {
         let mut all = Vec::new();
         for rule in &found.deciding {
             let is_page = found.path == "/login" && request.is_navigation();
-            let first = self.views(&self.state, &self.history, self.now, rule, is_page);
+            let first = self.views(&self.state, &self.history, self.now, rule, [is_page, self.is_warm]);
             let at = self.now + request.meanwhile.1;
-            let second = self.views(&after, &history, at, rule, is_page);
+            let second = self.views(&after, &history, at, rule, [is_page, true]);
             for views in first.iter().flat_map(|first| second.iter().map(move |second| [first, second])) {
                 for counts_longer in [false, true] {
                     let (door, now) = (&self.door, self.now);

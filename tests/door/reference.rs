@@ -293,15 +293,22 @@ impl Flow<'_> {
 
     fn forwarded_cookie(&self, session: Option<usize>) -> Forwarded {
         let Case { door, request, .. } = self.case;
-        let is_revoked = self.revoked();
         match &request.cookies[..] {
             [] => Forwarded::Unchanged,
             _ if !door.setup.forwards_credentials || self.is_withheld => Forwarded::None,
+            [_, _, ..] if self.is_unasked_login_page() => Forwarded::Any,
             [_] if session.is_some() => Forwarded::Unchanged,
-            [_] if is_revoked => Forwarded::None,
+            [_] if self.revoked() => Forwarded::None,
             [_] => Forwarded::Any,
             _ => session.map_or(Forwarded::None, Forwarded::Only),
         }
+    }
+
+    fn is_unasked_login_page(&self) -> bool {
+        let Case { request, found, views, .. } = self.case;
+        found.path == "/login"
+            && request.is_navigation()
+            && views[self.read.0].state.failing.contains("Sessions")
     }
 
     /// Returns whether the registry has refused the only session.
@@ -336,6 +343,10 @@ impl Flow<'_> {
                 });
                 let is_due =
                     is_used && (200..400).contains(&status) && now - issued >= door.setup.refresh_after;
+                // A remembered session may have ended: then its renewal sets no cookie.
+                if is_due && door.setup.ttl > 0 {
+                    return Healing::Any;
+                }
                 if is_due { Healing::Sets { others } } else { Healing::Nothing }
             }
             (_, None) if is_reporting => Healing::Nothing,
@@ -344,7 +355,7 @@ impl Flow<'_> {
     }
 }
 
-/// Returns whether a rule is in report mode as a whole.
+/// Whether a rule is in report mode as a whole.
 fn reports(setup: &Setup, rule: &Rule) -> bool {
     rule.place == Place::Upstream && rule.mode.map_or(setup.reports, |mode| mode == "report")
 }

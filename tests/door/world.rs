@@ -287,6 +287,8 @@ pub(crate) fn request(dice: &mut Dice, setup: &Setup) -> Request {
         (Some("none"), None),
         (Some("cross-site"), Some("https://evil.example")),
         (Some("same-site"), Some("https://friend.example")),
+        (Some("same-site"), None),
+        (Some("same-site"), Some("https://evil.example")),
         (None, Some("https://app.example")),
         (None, Some("null")),
         (None, None),
