@@ -1,6 +1,6 @@
 /**
- * Lets clients do everything that Vestibule does while everything below it fails, and compares what they were told with
- * what upstream saw: `npm run soak`. Exits with 1 if an invariant is broken. See bench/README.md.
+ * Sends requests of all kinds while faults are injected, and compares the answers with what upstream saw: `npm run soak`.
+ * Exits with 1 if an invariant is broken. See bench/README.md.
  *
  * - `-- --minutes N`: how long; 10 if missing
  * - `-- --clients N`: clients at the same time; 24 if missing
@@ -9,8 +9,6 @@
  */
 
 import { parseArgs } from "node:util";
-import { report } from "../bench/soak/report.mjs";
-import { soak } from "../bench/soak/soak.mjs";
 import { build, changedSince } from "./lib/artefacts.mjs";
 import { Failure, main } from "./lib/process.mjs";
 import { inProject, lastChange } from "./lib/project.mjs";
@@ -37,6 +35,9 @@ await main(async () => {
   ) {
     await build();
   }
+  // These modules import packages that the setup installs.
+  const { soak } = await import("../bench/soak/soak.mjs");
+  const { report } = await import("../bench/soak/report.mjs");
   const result = await soak({ seconds: minutes * 60, kills, clients, seed, patience: 300 });
   console.log(report(result, seed));
   return result.book.broken.length > 0 ? 1 : 0;

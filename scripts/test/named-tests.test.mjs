@@ -7,8 +7,11 @@ import { inProject } from "../lib/project.mjs";
 
 const read = (path) => readFileSync(inProject(path), "utf8");
 const PAGES = [
+  "README.md",
   "ARCHITECTURE.md",
   "SECURITY.md",
+  "bench/README.md",
+  "fuzz/README.md",
   ...readdirSync(inProject("docs"))
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
