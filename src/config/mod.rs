@@ -11,6 +11,7 @@
 //! | `rules.rs` | builds the route table |
 //! | `built_in.rs` | adds the built-in routes whose feature is enabled |
 //! | `session.rs`, `mailer.rs`, `pages.rs`, `passwords.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `approvals.rs`, `audit.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs`, `report.rs` | a parser each, of the variables or members that their name says |
+//! | `shown.rs` | what admins see: the variables without secrets |
 //! | `unusable.rs` | variables that cannot be used: broken JSON, unknown names |
 //! | `classes.rs` | the list of Durable Object classes |
 //! | `warnings.rs` | warnings for `check-config` |
@@ -42,6 +43,7 @@ mod rules;
 pub mod schema;
 mod secrets;
 mod session;
+mod shown;
 mod slashes;
 #[cfg(test)]
 mod tests;
@@ -53,6 +55,7 @@ mod webhooks;
 pub use classes::CLASSES;
 pub use mistake::ConfigError;
 pub use parse::{Bindings, Variables, read_variables};
+pub use shown::ShownConfig;
 pub use webhooks::webhook_secret;
 
 use crate::{
@@ -115,6 +118,8 @@ pub struct Config {
     pub log_sample: u32,
     /// Invalid entries that are refused while everything else works. The log and `check-config` list them.
     pub entry_errors: Vec<ConfigError>,
+    /// What admins see of the configuration.
+    pub shown: ShownConfig,
 }
 
 impl Config {

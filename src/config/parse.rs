@@ -15,7 +15,9 @@ use super::{
     rules::{self, RuleContext},
     schema::{SESSION, VARIABLES},
     secrets::{self, Secrets},
-    session, upstream, webhooks,
+    session,
+    shown::ShownConfig,
+    upstream, webhooks,
 };
 use crate::{
     accounts::{logins::Logins, pages::SIGN_IN, settings::Settings as AccountSettings},
@@ -311,6 +313,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         mode: mode?,
         log_sample: log_sample?,
         entry_errors: Vec::new(),
+        shown: ShownConfig::of(variables),
     })
 }
 

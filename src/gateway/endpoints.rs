@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+mod configuration;
 pub(super) mod pages;
 
 use crate::{
@@ -105,12 +106,15 @@ pub(super) async fn answer<E: Effects>(
         Endpoint::ReadConfirmation => approvals::endpoints::read(call.with(&config.site), effects).await,
         Endpoint::Approve => approvals::endpoints::decide(call.with(&config.site), effects, true).await,
         Endpoint::Reject => approvals::endpoints::decide(call.with(&config.site), effects, false).await,
+        Endpoint::ListFeatures => guards::endpoints::list(call.with(config.rules.rules()), effects).await,
         Endpoint::ReadFeature => guards::endpoints::read(call.with(()), effects).await,
         Endpoint::WriteFeature => guards::endpoints::write(call.with(()), effects).await,
         Endpoint::ListAudit => audit::endpoints::list(call.with(&config.audit), effects).await,
         Endpoint::VerifyAudit => audit::endpoints::verify(call.with(&config.audit), effects).await,
         // Never called: `dispatch` sends it to `dry_run::explain`.
         Endpoint::Explain => Err(Fault::Internal.into()),
+        Endpoint::ListRoutes => Ok(configuration::routes(config).into()),
+        Endpoint::ReadConfiguration => Ok(configuration::settings(config, VERSION).into()),
         Endpoint::Catalogue => Ok(catalogue(call, |catalogue| &catalogue.own).into()),
         Endpoint::CatalogueAsOpenApi => Ok(catalogue(call, |catalogue| &catalogue.openapi).into()),
         Endpoint::ReadHealth => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),

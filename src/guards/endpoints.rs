@@ -1,10 +1,14 @@
-//! `/api/features/{name}`: reads and sets a feature flag, for admins.
+//! `/api/features` and `/api/features/{name}`: lists, reads and sets feature flags, for admins.
 //!
+//! - `GET /api/features` returns `{items, next}`: the flags that rules name. There are as many as rules at most.
 //! - `GET` returns `{name, state, percent, principals}`. A flag that was never set is off.
 //! - `PUT` `{state, percent?, principals?}` sets it and returns the same. Members that are left out keep their values.
 //!   Other isolates and locations see the change within 70 seconds.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     crypto::jwt::claims::is_id,
@@ -12,9 +16,29 @@ use crate::{
     http::{form::is_plain_name, problem::Rejection, reply::EarlyResponse},
     identity::call::{self, EndpointResponse, json},
     platform::effects::Effects,
+    routing::rule::Rule,
 };
 
 type Call<'a> = call::Call<'a>;
+
+/// Lists the features that rules name, with their states.
+pub(crate) async fn list<E: Effects>(
+    call: call::Call<'_, &[Rule]>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
+    let names: BTreeSet<&str> = call.cx.iter().filter_map(|rule| rule.feature.as_deref()).collect();
+    let mut items = Vec::new();
+    for name in names {
+        let flag = Flag::read(effects.kv_get(&kv_key(name)).await?.as_deref());
+        items.push(json!({
+            "name": name,
+            "state": flag.state,
+            "percent": flag.percent,
+            "principals": flag.principals,
+        }));
+    }
+    Ok(json(200, &json!({ "items": items, "next": null })).into())
+}
 
 pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let name = name(call)?;

@@ -215,6 +215,8 @@ pub enum Endpoint {
     Approve,
     /// `POST /api/confirmations/{id}/reject`
     Reject,
+    /// `GET /api/features`
+    ListFeatures,
     /// `GET /api/features/{name}`
     ReadFeature,
     /// `PUT /api/features/{name}`
@@ -225,6 +227,10 @@ pub enum Endpoint {
     VerifyAudit,
     /// `POST /api/explain`
     Explain,
+    /// `GET /api/routes`
+    ListRoutes,
+    /// `GET /api/config`
+    ReadConfiguration,
     /// `GET /.well-known/agent-operations`
     Catalogue,
     /// `GET /.well-known/agent-operations/openapi.json`
@@ -405,11 +411,14 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::ReadConfirmation, "GET", "/api/confirmations/{id}", Access::Human, "vestibule.confirmations.read", Requirement::Approvals).page(),
     route(Endpoint::Approve, "POST", "/api/confirmations/{id}/approve", Access::Human, "vestibule.confirmations.approve", Requirement::Approvals).changing_state().deciding().button(),
     route(Endpoint::Reject, "POST", "/api/confirmations/{id}/reject", Access::Human, "vestibule.confirmations.reject", Requirement::Approvals).changing_state().deciding().button(),
+    route(Endpoint::ListFeatures, "GET", "/api/features", Access::Admin, "vestibule.features.list", Requirement::Flags),
     route(Endpoint::ReadFeature, "GET", "/api/features/{name}", Access::Admin, "vestibule.features.read", Requirement::Flags),
     route(Endpoint::WriteFeature, "PUT", "/api/features/{name}", Access::Admin, "vestibule.features.write", Requirement::Flags).with_body().changing_state(),
     route(Endpoint::ListAudit, "GET", "/api/audit", Access::Admin, "vestibule.audit.list", Requirement::Audit),
     route(Endpoint::VerifyAudit, "GET", "/api/audit/verify", Access::Admin, "vestibule.audit.verify", Requirement::Audit),
     route(Endpoint::Explain, "POST", "/api/explain", Access::Admin, "vestibule.explain", Requirement::Registry).with_body(),
+    route(Endpoint::ListRoutes, "GET", "/api/routes", Access::Admin, "vestibule.routes.list", Requirement::Registry),
+    route(Endpoint::ReadConfiguration, "GET", "/api/config", Access::Admin, "vestibule.config.read", Requirement::Registry),
 ];
 
 #[cfg(test)]

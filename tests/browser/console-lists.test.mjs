@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { pollUntil } from "../support/poll.mjs";
+import { AUTH_SECRET } from "../support/worker.mjs";
 import { fillStores, openConsoleSite } from "./console-site.mjs";
 import { addSessionCookie, assertText, BOB, fetchInPage } from "./support.mjs";
 
@@ -131,7 +132,8 @@ test("several events are redelivered with progress, and stopping keeps the rest 
 });
 
 test("a feature that could not be saved keeps what was chosen", async (t) => {
-  const page = await open(t, "features", { id: "new-search" });
+  const page = await open(t, "features");
+  await rowOf(page, "new-search").filter({ hasText: "20 %" }).locator("a.open").click();
   await page.getByTestId("feature-on").check();
   await page.getByTestId("feature-principals").fill("usr_1 usr_2");
   await page.route("**/api/features/new-search", (route) => route.abort());
@@ -142,6 +144,7 @@ test("a feature that could not be saved keeps what was chosen", async (t) => {
   await page.unroute("**/api/features/new-search");
   await page.getByTestId("feature-save").click();
   await page.getByTestId("said").filter({ hasText: "Saved: new-search" }).waitFor();
+  await rowOf(page, "new-search").filter({ hasText: "On" }).waitFor();
   await page.reload();
   await page.getByTestId("feature-on").waitFor();
   assert.ok(await page.getByTestId("feature-on").isChecked());
@@ -218,6 +221,29 @@ test("a row of the audit trail leads to its explanation, step by step", async (t
   assert.ok(!page.url().includes(sessions.ada), "no credential is in the URL");
 });
 
+test("the rules are shown with their checks, and one is explained; the configuration has no secret", async (t) => {
+  const page = await open(t, "routes", { q: "transfers" });
+  const rule = page.getByTestId("route").filter({ hasText: "/api/transfers" });
+  await rule.filter({ hasText: "POST" }).waitFor();
+  for (const check of ["confirm", "idempotency", "audit required"]) {
+    assert.match(await rule.textContent(), new RegExp(check));
+  }
+  assert.equal(await page.getByTestId("route").count(), 1);
+  await rule.getByTestId("route-explain").click();
+  await page.waitForFunction(
+    () => document.querySelector('[data-testid="explain-url"]').value === "/api/transfers",
+  );
+  await page.getByTestId("to-configuration").click();
+  const settings = page.getByTestId("settings").first();
+  await settings.filter({ hasText: "WEBHOOK_STRIPE_SECRET" }).waitFor();
+  await page.getByTestId("filter-q").fill("auth_secret");
+  await page.waitForURL(/q=auth_secret/);
+  await settings.filter({ hasNotText: "ROUTES" }).waitFor();
+  assert.match(await settings.textContent(), /^AUTH_SECRETSet/);
+  const { body } = await fetchInPage(page, "/api/config");
+  assert.ok(!JSON.stringify(body).includes(AUTH_SECRET));
+});
+
 test("waiting approvals are counted in the titles, and a decision is counted at once", async (t) => {
   const page = await open(t, "approvals");
   await assertText(page.getByTestId("to-approvals"), "waiting", "2 waiting for approval");
@@ -226,6 +252,9 @@ test("waiting approvals are counted in the titles, and a decision is counted at 
   await account.goto(`${site.origin}/_vestibule/account`);
   await account.getByTestId("waiting").waitFor();
   assert.match(await account.title(), /^\(2\) Account/);
+  await page.context().grantPermissions(["notifications"]);
+  await page.getByTestId("notify").click();
+  await page.waitForFunction(() => document.querySelector('[data-testid="notify"]').checked);
   await page.getByTestId("approval-reject").first().click();
   await page.waitForFunction(() => document.title.startsWith("(1) "));
 });

@@ -157,6 +157,9 @@ pub async fn answer<E: Effects>(
         | Endpoint::Explain
         | Endpoint::Catalogue
         | Endpoint::CatalogueAsOpenApi
+        | Endpoint::ListFeatures
+        | Endpoint::ListRoutes
+        | Endpoint::ReadConfiguration
         | Endpoint::ReadHealth => Err(Fault::Internal.into()),
     }
 }

@@ -220,6 +220,7 @@ export const SCREENS = {
     about: "Shows how it would be decided. Nothing is executed, counted or forwarded.",
     method: "Method",
     url: "Path or URL",
+    noUrl: "This is neither a path nor a URL",
     urlPlaceholder: "/api/orders/7",
     who: "Who",
     whoOptions: [
@@ -275,6 +276,7 @@ export const SCREENS = {
     none: "none",
     set: "Set",
     notSet: "Not set",
+    defaults: (count: number) => (count === 1 ? "1 default" : `${count} defaults`),
     entries: (count: number) => (count === 1 ? "1 entry" : `${count} entries`),
     off: {
       title: "The configuration cannot be shown",

@@ -47,7 +47,9 @@ export function Live() {
   paused.current = isPaused;
 
   useEffect(() => {
-    const source = new EventSource(urlOf("/metrics/tail"));
+    let source: EventSource | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let stopped = false;
     let arrived: Line[] = [];
     let frame = 0;
     const show = () => {
@@ -60,25 +62,36 @@ export function Live() {
       }
       setLines((old) => [...fresh, ...old].slice(0, KEPT));
     };
-    source.addEventListener("open", () => setState("open"));
-    source.addEventListener("decision", ({ data }) => {
-      arrived.push({ ...(JSON.parse(data) as Decision), at: Date.now() });
-      // Under load, many arrive before the next frame. They are rendered together.
-      if (!frame) frame = requestAnimationFrame(show);
-    });
-    source.addEventListener("dropped", ({ data }) => {
-      const { count } = Object(JSON.parse(data));
-      if (typeof count === "number") setDropped((before) => before + count);
-    });
-    source.addEventListener("error", async () => {
-      if (source.readyState !== EventSource.CLOSED) return setState("waiting");
-      // The browser tells neither the status nor the reason. Without a session, this opens the sign-in page.
+    const connect = () => {
+      source = new EventSource(urlOf("/metrics/tail"));
+      source.addEventListener("open", () => setState("open"));
+      source.addEventListener("decision", ({ data }) => {
+        arrived.push({ ...(JSON.parse(data) as Decision), at: Date.now() });
+        // Under load, many arrive before the next frame. They are rendered together.
+        if (!frame) frame = requestAnimationFrame(show);
+      });
+      source.addEventListener("dropped", ({ data }) => {
+        const { count } = Object(JSON.parse(data));
+        if (typeof count === "number") setDropped((before) => before + count);
+      });
+      source.addEventListener("error", onError);
+    };
+    const onError = async () => {
+      setState("waiting");
+      // The browser connects again by itself, unless the answer was a refusal. It tells neither status nor reason.
+      if (source?.readyState !== EventSource.CLOSED) return;
+      // Without a session, this opens the sign-in page.
       const answer = await callSignedIn("GET", "/metrics?step=minute");
-      setState(!answer.ok && answer.status !== 404 ? "waiting" : "off");
-    });
+      if (stopped) return;
+      if (answer.ok || answer.status !== 404) timer = setTimeout(connect, RETRY);
+      else setState("off");
+    };
+    connect();
     return () => {
+      stopped = true;
+      clearTimeout(timer);
       cancelAnimationFrame(frame);
-      source.close();
+      source?.close();
     };
   }, []);
 
@@ -245,6 +258,9 @@ function LineDetail({ line: { at, ...line } }: { line: Line }) {
 }
 
 const SEARCHED = ["rule", "operation", "reason", "decision", "requestId", "method"] as const;
+
+/** Milliseconds until the next attempt after a refusal. */
+const RETRY = 5_000;
 
 /** The lines that the page keeps. */
 const KEPT = 500;

@@ -12,6 +12,8 @@ const { configuration: T } = CONSOLE;
 
 interface Configuration {
   settings: Record<string, unknown>;
+  /** The defaults of absent variables and members. */
+  defaults?: Record<string, string>;
   mistakes: string[];
   warnings?: string[];
   version: string;
@@ -25,9 +27,16 @@ export function Configuration() {
   }
   if (failed) return <FailedToLoad failed={failed} reload={reload} />;
   if (!data) return <p aria-busy="true">{TEXTS.loading}</p>;
-  const shown = Object.entries(data.settings).filter(([name, value]) =>
-    `${name} ${JSON.stringify(value)}`.toLowerCase().includes(words),
-  );
+  const matches = (name: string, value: unknown) =>
+    `${name} ${JSON.stringify(value)}`.toLowerCase().includes(words);
+  const byName = (one: [string, unknown], other: [string, unknown]) =>
+    one[0].localeCompare(other[0]);
+  const shown = Object.entries(data.settings)
+    .filter(([name, value]) => matches(name, value))
+    .sort(byName);
+  const defaults = Object.entries(data.defaults ?? {})
+    .filter(([name, value]) => matches(name, value))
+    .sort(byName);
   return (
     <>
       <p class="soft">
@@ -38,20 +47,33 @@ export function Configuration() {
       <Filters names={["q"]}>
         <TextFilter name="q" label={T.search} main />
       </Filters>
-      {shown.length === 0 && <Empty title={T.noMatch} />}
-      <dl class="settings" data-testid="settings">
-        {shown.map(([name, value]) => (
-          <div key={name}>
-            <dt>
-              <code>{name}</code>
-            </dt>
-            <dd>
-              <Value value={value} />
-            </dd>
-          </div>
-        ))}
-      </dl>
+      {shown.length + defaults.length === 0 && <Empty title={T.noMatch} />}
+      <Settings entries={shown} testId="settings" />
+      {defaults.length > 0 && (
+        <details class="create">
+          <summary>{T.defaults(defaults.length)}</summary>
+          <Settings entries={defaults} testId="defaults" />
+        </details>
+      )}
     </>
+  );
+}
+
+function Settings({ entries, testId }: { entries: [string, unknown][]; testId?: string }) {
+  if (entries.length === 0) return null;
+  return (
+    <dl class="settings" data-testid={testId}>
+      {entries.map(([name, value]) => (
+        <div key={name}>
+          <dt>
+            <code>{name}</code>
+          </dt>
+          <dd>
+            <Value value={value} />
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 
@@ -91,20 +113,7 @@ function Value({ value }: { value: unknown }): ComponentChildren {
     if ("set" in value && Object.keys(value).length === 1) {
       return value.set ? <Chip tone="good">{T.set}</Chip> : <Chip>{T.notSet}</Chip>;
     }
-    return (
-      <dl class="settings">
-        {Object.entries(value).map(([name, item]) => (
-          <div key={name}>
-            <dt>
-              <code>{name}</code>
-            </dt>
-            <dd>
-              <Value value={item} />
-            </dd>
-          </div>
-        ))}
-      </dl>
-    );
+    return <Settings entries={Object.entries(value)} />;
   }
   return <code>{String(value)}</code>;
 }

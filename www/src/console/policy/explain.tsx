@@ -43,9 +43,8 @@ export function Explain() {
   useEffect(() => {
     const input = form.current?.elements.namedItem("url");
     if (!(input instanceof HTMLInputElement) || !url) return;
-    const at = url.search(/\{/);
-    if (at < 0) return;
     input.focus();
+    const at = hole ? url.indexOf(hole) : url.length;
     input.setSelectionRange(at, at + (hole?.length ?? 0));
   }, [url, hole]);
   useEffect(() => {
@@ -64,6 +63,7 @@ export function Explain() {
     if (values.get("navigate")) {
       Object.assign(headers, { "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" });
     }
+    if (!URL.canParse(text("url"), location.origin)) return setProblem({ title: T.noUrl });
     const json = {
       method: text("method"),
       url: new URL(text("url"), location.origin).href,
@@ -98,7 +98,6 @@ export function Explain() {
             aria-label={T.url}
             placeholder={T.urlPlaceholder}
             data-testid="explain-url"
-            data-key="e"
             key={url}
             defaultValue={url}
             {...PLAIN}
