@@ -3,8 +3,8 @@
  *
  *     node bench/growth.mjs [--sizes 10,1000]
  *
- * Build the Worker first (`npm run build`). Rows do not depend on the machine. An operation that reads a table without an
- * index reads as many rows as the table has. Each size is filled by requests, so that large ones take long.
+ * Build the Worker first (`npm run build`). Rows do not depend on the machine. An operation that reads a table without
+ * an index reads as many rows as the table has. Each size is filled by requests, so that large ones take long.
  */
 
 import { createHmac } from "node:crypto";
@@ -65,7 +65,7 @@ function deliver(id) {
   return request("/hook", { method: "POST", headers, body });
 }
 async function ask(name) {
-  // A machine may have few open acts.
+  // The number of pending approvals of a machine is limited, so a new machine asks from time to time.
   if (count % 10 === 0 || !machine) {
     machine = await people.createToken(ada, "mat_", { agentId: "a", taskId: "t" });
   }
@@ -104,7 +104,7 @@ const OPERATIONS = {
 const take = async () => (await gateway.request("/test/costs")).json();
 const settle = () => new Promise((resolve) => setTimeout(resolve, 400));
 
-/** Returns the rows that an operation reads and writes, as the smallest of some runs: alarms and starts of objects add. */
+/** Returns the rows that an operation reads and writes: the fewest of some runs, because alarms add rows. */
 async function rowsOf(operation) {
   const runs = [];
   for (let run = 0; run < 4; run += 1) {

@@ -4,8 +4,8 @@
  *     node bench/hostile.mjs [--seconds 10] [--only passwords,cookies]
  *
  * Build the Worker first (`npm run build`). Honest clients send a request, wait for its answer, and send the next one
- * fifty milliseconds later. Attackers do not wait. All of them, the gateway and upstream share this machine, so read the
- * figures beside those of `saturation`, which sends as many ordinary requests as the attackers do.
+ * fifty milliseconds later. Attackers do not wait. All of them, the gateway and upstream share this machine, so read
+ * the figures beside those of `saturation`, which sends as many ordinary requests as the attackers do.
  */
 
 import { randomBytes } from "node:crypto";
@@ -212,7 +212,7 @@ try {
   print("none", calm);
   for (const [name, attack] of attacks) {
     print(name, await measure(attack));
-    // What is left of the attack ends.
+    // Waits until the last requests of the attack have ended.
     await sleep(1_000);
   }
 } finally {

@@ -1,12 +1,12 @@
-/** The account at the end of a soak: what clients were told against what upstream saw and what is stored. */
+/** The comparison at the end of a soak: the answers that clients got, what upstream saw, and what is stored. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { labelOf } from "./book.mjs";
 import { LIMIT } from "./deployment.mjs";
 
 /**
- * Draws up the account. `patience` is how long it waits for deliveries, in milliseconds. Adds what is broken to the
- * book, and returns what was compared, as `[invariant, number]`.
+ * Compares. `patience` is how long it waits for deliveries, in milliseconds. Adds each broken invariant to the book,
+ * and returns `[invariant, number]` for each: how many things were compared.
  */
 export async function drawUp({ book, clients, upstream, people, call }, patience) {
   const rows = [];
@@ -84,7 +84,7 @@ export async function drawUp({ book, clients, upstream, people, call }, patience
   return rows;
 }
 
-/** Repeats a request of the account until it has an answer that is not a fault of the moment. */
+/** Repeats a request until its answer is not a temporary fault. */
 async function settled(send) {
   for (let attempt = 0; attempt < 20; attempt += 1) {
     const response = await send();
@@ -104,8 +104,8 @@ async function eachOf(items, work) {
 }
 
 /**
- * Waits until all accepted events are delivered. workerd loses an alarm if it is killed just after an object has set it;
- * the object sets it again at its next request. So the inbox gets a request from time to time.
+ * Waits until all accepted events are delivered. workerd loses an alarm if it is killed just after an object has set
+ * it; the object sets it again at its next request. So the inbox gets a request from time to time.
  */
 async function waitForDeliveries({ book, upstream, people, call }, patience) {
   const began = performance.now();

@@ -1,4 +1,4 @@
-/** What the clients of a soak do, one function for each act. An act may fail in any way, but never in a wrong one. */
+/** The requests of a soak, one function for each kind. Any of them may fail, but none may break an invariant. */
 
 import { createHmac } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -29,7 +29,7 @@ export const JSON_TYPE = { "Content-Type": "application/json" };
 /** Milliseconds after which an isolate has surely forgotten what it knew of a session or token. */
 export const FORGOTTEN = (CHECK_TTL + 3) * 1_000;
 
-/** What users share of the addresses that are counted. */
+/** The addresses that are counted under the limit. All users share them. */
 const ADDRESSES = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"];
 
 export const ACTS = {

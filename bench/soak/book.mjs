@@ -1,4 +1,4 @@
-/** What the clients of a soak were told. At the end it is compared with what upstream saw. */
+/** Records the answers that the clients of a soak got. At the end they are compared with what upstream saw. */
 export function openBook() {
   const book = {
     /** Broken invariants, as text. */
@@ -11,8 +11,8 @@ export function openBook() {
     inbox: new Map(),
     direct: new Map(),
     /**
-     * Keyed writes by key: `{ key, name, client, text, mayBeUnknown }`. `text` is the answer, if there was a 2xx; it may
-     * be unknown to the ledger, if the ledger was made to fail then.
+     * Keyed writes by key: `{ key, name, client, text, mayBeUnknown }`. `text` is the answer, if it was 2xx.
+     * `mayBeUnknown`: a fault was injected into the ledger at that time, so it may not have the answer.
      */
     writes: new Map(),
     /** Requests that must not reach upstream. */
@@ -21,9 +21,9 @@ export function openBook() {
     ended: [],
     /** Tokens: `{ headers, user, revokedAt }`. */
     tokens: [],
-    /** Requests that need an approval: whether one was asked for. */
+    /** Requests that need an approval, by name: whether somebody tried to approve it. */
     approvals: new Map(),
-    /** When a trap was asked for last. */
+    /** When the last trap was injected. */
     trappedAt: Number.NEGATIVE_INFINITY,
     /** Milliseconds from the end of a session to the end of its streams. */
     streams: [],

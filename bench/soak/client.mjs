@@ -1,4 +1,4 @@
-/** One client of a soak: a user with sessions and tokens, who does one act after the other. */
+/** One client of a soak: a user with sessions and tokens, who sends one request after the other. */
 
 import { PASSWORD } from "../../tests/support/people.mjs";
 import { ACTS, JSON_TYPE, signatureOf, WEIGHTS } from "./acts.mjs";

@@ -1,6 +1,6 @@
 /**
- * A soak: clients do everything that Vestibule does, for as long as one wants, while everything below it fails. At the
- * end, what they were told is compared with what upstream saw. See bench/README.md.
+ * A soak: clients send requests of all kinds for a given time, while faults are injected below Vestibule. At the end,
+ * their answers are compared with what upstream saw. See bench/README.md.
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,8 +13,8 @@ import { randomOf } from "./random.mjs";
 import { startUpstream } from "./upstream.mjs";
 
 /**
- * Runs it. `seconds` is the time of the load, of which the gateway is killed `kills` times in the first half, and once
- * more at the end. `patience` is how long the account waits for deliveries, in seconds.
+ * Runs the soak. The load lasts `seconds`. The gateway is killed `kills` times in the first half, and once more at the
+ * end. `patience` is how long the comparison at the end waits for deliveries, in seconds.
  *
  * @returns {Promise<{ book: object, rows: [string, number][], resident: { second: number, bytes: number }[],
  *   requests: number, seconds: number, kills: number }>}

@@ -1,6 +1,6 @@
 /**
- * The upstream of a soak: it answers with the user and the name of each request, records what it did, and fails in
- * every way in which a server can.
+ * The upstream of a soak: it answers with the user and the name of each request, records what it did, and fails in the
+ * ways that `BEHAVIOURS` lists.
  */
 
 import { once } from "node:events";

@@ -1,5 +1,5 @@
-// Every set of public vectors, asked of each reader but the one that has to be built first: `npm run conformance` asks
-// that one, too, and writes the scores into docs/conformance.md.
+// Asks two readers every set of public vectors. `npm run conformance` also asks the third one, which has to be built
+// first, and writes the scores into docs/conformance.md.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -42,8 +42,8 @@ export async function answersOver(questions) {
 /** Returns the variables of the Worker that a question needs. */
 export const variablesOf = (question, at) => HANDLERS[question.ask].configure?.(question, at) ?? {};
 
-// Merges webhooks of the same time, so that they share an isolate. One with a doubtful secret is on its own, because the
-// configuration may refuse it.
+// Merges webhooks of the same time, so that they share an isolate. One with a doubtful secret is on its own, because
+// the configuration may refuse it.
 function merged(variables) {
   const shared = new Map();
   return variables.map((own) => {

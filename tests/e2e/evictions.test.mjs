@@ -1,5 +1,6 @@
-// The platform evicts an object in the middle of a request: before one of its commands, or after the command has written
-// and before its answer is sent. Each act is repeated with an eviction at each of its commands, one after the other.
+// The platform evicts an object in the middle of a request: before one of its commands, or after the command has
+// written and before its answer is sent. Each act is repeated with an eviction at each of its commands, one after the
+// other.
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";

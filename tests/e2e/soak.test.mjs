@@ -1,4 +1,4 @@
-// Everything at once, while everything below it fails: what clients were told agrees with what upstream saw. The longer
+// Clients send requests of all kinds while faults are injected: their answers agree with what upstream saw. The longer
 // run, with figures, is `npm run soak`.
 
 import assert from "node:assert/strict";

@@ -16,7 +16,7 @@ const NAME: &str = "2026-11-30.0";
 const KEPT: i64 = 5_000;
 
 #[test]
-fn the_trail_has_each_row_once_and_in_order() {
+fn the_trail_has_every_appended_row_in_order() {
     simulate("audit", 25, run);
 }
 

@@ -1,8 +1,8 @@
 //! Rate limits. No window has more requests than the limit, and a key is not limited for longer than two slices after
 //! its window.
 //!
-//! The clock of the object may lag behind, more and more: no more requests pass for that. When it is put right, a count
-//! may end early (`docs/failures.md`), so the reference begins anew.
+//! The clock of the object may lag more and more: that lets no additional requests pass. When the clock is corrected, a
+//! count may end early (`docs/failures.md`), so the reference starts again.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ const LIMITS: [RateLimit; 3] = [
 
 const SUBJECTS: [&str; 3] = ["a", "b", "c"];
 
-/// When requests of a subject passed a limit, on a right clock.
+/// When requests passed, by limit and subject, on the right clock.
 type Passed = BTreeMap<(&'static str, &'static str), Vec<i64>>;
 
 #[test]

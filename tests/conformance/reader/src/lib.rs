@@ -1,5 +1,5 @@
-//! Answers the questions of the public test vectors by calling Vestibule's functions. `tests/conformance/sets.mjs` makes
-//! the questions, and `readers.mjs` asks them: natively, in workerd, and over HTTP without this crate.
+//! Answers the questions of the public test vectors by calling Vestibule's functions. `tests/conformance/sets.mjs`
+//! makes the questions, and `readers.mjs` asks them: natively, in workerd, and over HTTP without this crate.
 
 use std::fmt::Write as _;
 
