@@ -53,6 +53,8 @@ function RouteTable() {
         text?.toLowerCase().includes(words),
       ),
   );
+  // The operator's own rules come first.
+  rules.sort((one, other) => other.source.localeCompare(one.source));
   const all = [...new Set(data.rules.map((rule) => rule.access))].sort();
   return (
     <div class="main-part">
