@@ -63,11 +63,11 @@ pub(crate) enum Forwarded {
 /// What changes by a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    Counts(&'static str, String),
-    Runs { owner: String, key: &'static str, print: String, status: u16 },
-    Asks { token: &'static str, print: String },
-    Uses { act: usize, key: Option<&'static str> },
-    Withdraws { act: usize },
+    Counts { limit: &'static str, subject: String },
+    Runs { owner: String, key: &'static str, fingerprint: String, status: u16 },
+    AsksForApproval { token: &'static str, fingerprint: String },
+    Uses { approval: usize, key: Option<&'static str> },
+    Withdraws { approval: usize },
     SignsOut(usize),
 }
 
@@ -97,22 +97,39 @@ pub(crate) struct ToUpstream {
     pub(crate) cookie: Forwarded,
 }
 
-/// A request of a machine that a person decides about.
+/// An approval that a machine needs, and what a person decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Act {
+pub(crate) struct Approval {
     pub(crate) id: String,
     pub(crate) token: &'static str,
-    pub(crate) print: String,
+    pub(crate) fingerprint: String,
     pub(crate) created: i64,
-    pub(crate) state: ActState,
+    pub(crate) state: ApprovalState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ActState {
+pub(crate) enum ApprovalState {
     Pending,
     Approved,
     Rejected,
     Used(Option<&'static str>),
+}
+
+/// A request that a limit has counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) limit: &'static str,
+    /// The address or the principal.
+    pub(crate) subject: String,
+    pub(crate) at: i64,
+}
+
+/// How the session cookies were read: at which view, whether the registry was asked, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CookieCheck {
+    pub(crate) view: usize,
+    pub(crate) asks_registry: bool,
+    pub(crate) now: i64,
 }
 
 /// A request that ran under an idempotency key.
@@ -120,16 +137,15 @@ pub(crate) enum ActState {
 pub(crate) struct Run {
     pub(crate) owner: String,
     pub(crate) key: &'static str,
-    pub(crate) print: String,
+    pub(crate) fingerprint: String,
     pub(crate) status: u16,
 }
 
-/// The door, and what it remembers.
+/// The configuration, and what the gateway remembers.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     pub(crate) setup: Setup,
-    /// Each counted request: limit, subject, time.
-    pub(crate) counts: Vec<(&'static str, String, i64)>,
+    pub(crate) counts: Vec<Count>,
     pub(crate) runs: Vec<Run>,
-    pub(crate) acts: Vec<Act>,
+    pub(crate) approvals: Vec<Approval>,
 }

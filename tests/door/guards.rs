@@ -1,7 +1,7 @@
 //! The steps after the access check: guards, approval, audit row and claim.
 
 use super::{
-    decision::{ActState, Effect, Refusal},
+    decision::{ApprovalState, Effect, Refusal},
     identity::Principal,
     reference::{Admission, Case, Flow, owner},
     request::{Confirmation, HOST, Request},
@@ -119,11 +119,11 @@ impl Flow<'_> {
     /// Returns whether the approval was used, and is too old for another run.
     fn confirm(&mut self, admission: &Admission) -> Result<bool, Refusal> {
         let Case { door, request, now, views, .. } = self.case;
-        let now = now + if self.decision.reads_body { request.meanwhile.1 } else { 0 };
+        let now = now + if self.decision.reads_body { request.meanwhile.seconds } else { 0 };
         let state = &views[usize::from(self.decision.reads_body)].state;
         let token =
             admission.principal.as_ref().and_then(|it| it.token.as_ref()).expect("a machine has a token");
-        let print = self.bound();
+        let fingerprint = self.bound();
         let invalid = |reason| Refusal::of(403, "confirmation_invalid", Some(reason));
         let required = Refusal::of(403, "confirmation_required", None);
         let is_reported = self.reports_step("confirm");
@@ -136,31 +136,32 @@ impl Flow<'_> {
                 self.refuse("confirm", invalid("unknown"))?;
             } else {
                 if !is_reported {
-                    self.decision.effects.push(Effect::Asks { token: token.id, print });
+                    self.decision.effects.push(Effect::AsksForApproval { token: token.id, fingerprint });
                 }
                 self.refuse("confirm", required)?;
             }
             return Ok(false);
         };
-        let found = door.acts.iter().position(|act| act.id == *id && act.token == token.id);
+        let found =
+            door.approvals.iter().position(|approval| approval.id == *id && approval.token == token.id);
         let Some(at) = found else { return self.refuse("confirm", invalid("unknown")).map(|()| false) };
-        let act = &door.acts[at];
-        let is_over = now >= act.created + OPEN;
-        let refusal = match act.state {
-            ActState::Pending | ActState::Approved if is_over => invalid("expired"),
-            _ if act.print != print => invalid("changed"),
-            ActState::Pending => required,
-            ActState::Rejected => invalid("rejected"),
-            ActState::Used(key) if key.is_none() || key != request.key || !self.needs_claim() => {
+        let approval = &door.approvals[at];
+        let is_over = now >= approval.created + OPEN;
+        let refusal = match approval.state {
+            ApprovalState::Pending | ApprovalState::Approved if is_over => invalid("expired"),
+            _ if approval.fingerprint != fingerprint => invalid("changed"),
+            ApprovalState::Pending => required,
+            ApprovalState::Rejected => invalid("rejected"),
+            ApprovalState::Used(key) if key.is_none() || key != request.key || !self.needs_claim() => {
                 invalid("used")
             }
-            ActState::Approved | ActState::Used(_) if !self.may_still_decide() => {
-                self.decision.effects.push(Effect::Withdraws { act: at });
+            ApprovalState::Approved | ApprovalState::Used(_) if !self.may_still_decide() => {
+                self.decision.effects.push(Effect::Withdraws { approval: at });
                 invalid("withdrawn")
             }
-            ActState::Approved | ActState::Used(_) => {
+            ApprovalState::Approved | ApprovalState::Used(_) => {
                 let key = request.key.filter(|_| self.needs_claim());
-                self.decision.effects.push(Effect::Uses { act: at, key });
+                self.decision.effects.push(Effect::Uses { approval: at, key });
                 self.decision.upstream.as_mut().expect("forwarded").confirmed_by = Some("root");
                 return Ok(is_over);
             }
@@ -180,14 +181,14 @@ impl Flow<'_> {
     }
 
     /// Returns what distinguishes a request for the ledger.
-    fn print(&self) -> String {
+    fn fingerprint(&self) -> String {
         let Request { method, query, .. } = self.case.request;
         format!("{HOST} {method} {}{query} {}", self.case.found.path, self.case.request.body())
     }
 
     /// Returns what an approval is bound to.
     fn bound(&self) -> String {
-        format!("{} {}", self.print(), self.case.request.cookies.is_empty())
+        format!("{} {}", self.fingerprint(), self.case.request.cookies.is_empty())
     }
 
     fn claim(&mut self, admission: &Admission, is_expired: bool) -> Result<(), Refusal> {
@@ -204,10 +205,12 @@ impl Flow<'_> {
             // In report mode: its address and its credentials as sent.
             owner = format!("{owner} {:?} {:?}", request.cookies, request.authorization);
         }
-        let print = self.print();
+        let fingerprint = self.fingerprint();
         let earlier = door.runs.iter().find(|run| run.owner == owner && run.key == key);
         match earlier {
-            Some(run) if run.print != print => return Err(Refusal::of(422, "idempotency_key_reused", None)),
+            Some(run) if run.fingerprint != fingerprint => {
+                return Err(Refusal::of(422, "idempotency_key_reused", None));
+            }
             Some(run) => {
                 self.decision.is_replayed = true;
                 self.decision.answer.status = run.status;
@@ -215,7 +218,12 @@ impl Flow<'_> {
             }
             None if is_expired => return Err(Refusal::of(403, "confirmation_invalid", Some("expired"))),
             None if matches!(request.upstream, 200 | 404) => {
-                self.decision.effects.push(Effect::Runs { owner, key, print, status: request.upstream });
+                self.decision.effects.push(Effect::Runs {
+                    owner,
+                    key,
+                    fingerprint,
+                    status: request.upstream,
+                });
             }
             None => {}
         }

@@ -4,7 +4,7 @@ use super::{
     decision::{Refusal, View},
     request::{Authorization, Cookie, Request},
     rules::Rule,
-    state::{Sess, Token, machine},
+    state::{SessionRow, Token, machine},
 };
 
 /// A user or an agent.
@@ -15,7 +15,7 @@ pub(crate) struct Principal {
     pub(crate) agent: Option<&'static str>,
     /// Known only with the registry.
     pub(crate) is_admin: Option<bool>,
-    pub(crate) session: Option<Sess>,
+    pub(crate) session: Option<SessionRow>,
     pub(crate) token: Option<Token>,
 }
 

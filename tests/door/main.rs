@@ -1,11 +1,12 @@
-//! A plain, slow reference of the whole door, and random worlds in which the gateway must do the same.
+//! A plain, slow reference of the whole gateway, and random worlds in which the gateway must do the same. The *door* is
+//! the gateway as this reference models it.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `main.rs` | runs worlds: what happens, in which order |
 //! | `rules.rs` | a configuration as plain data; which of two rules requires more |
 //! | `paths.rs` | which rule decides a request |
-//! | `identity.rs`, `reference.rs`, `guards.rs`, `decision.rs` | the reference: who sends a request, and what becomes of it |
+//! | `identity.rs`, `reference.rs`, `guards.rs`, `decision.rs` | the reference: who sends a request, and the decision |
 //! | `state.rs`, `request.rs` | users, sessions, tokens and requests as plain data |
 //! | `world.rs` | random worlds from a seed |
 //! | `compare.rs` | runs the gateway and compares |
@@ -56,41 +57,35 @@ mod world;
 use vestibule::{config::Config, platform::memory::Memory};
 
 use compare::Actual;
-use decision::{Act, ActState, Decision, Door, Effect, Run, View};
+use decision::{Approval, ApprovalState, Count, Decision, Door, Effect, Run, View};
 use paths::Found;
 use platform::{NOW, Upstream};
 use reference::{Case, decide};
-use request::{Confirmation, Cookie, Request};
+use request::{Confirmation, Cookie, Meanwhile, Request, WaitingRequest};
 use rules::{Access, Place, Rule};
-use state::{Change, State};
-use world::Dice;
+use state::{Change, PastState, State};
+use world::{Random, number};
 
 /// A world under way: the gateway with its platform, and the reference.
 struct World {
     seed: u64,
-    dice: Dice,
+    random: Random,
     config: Config,
     platform: Upstream,
     door: Door,
     state: State,
-    /// Earlier states, and when each ended. Only those that the isolate has seen.
-    history: Vec<(State, i64)>,
+    /// Only the states that the isolate has seen.
+    history: Vec<PastState>,
     /// Whether the isolate has answered a request.
     is_warm: bool,
     now: i64,
     version: i64,
-    /// Requests that wait for a person.
-    asked: Vec<(String, Request)>,
+    waiting: Vec<WaitingRequest>,
     sent: usize,
 }
 
 /// The number of worlds, unless `DOOR_WORLDS` is set.
 const WORLDS: u64 = 80;
-
-/// Returns a number from the environment.
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
-}
 
 /// Returns a platform with KV flags and services.
 fn platform() -> Upstream {
@@ -110,15 +105,15 @@ fn platform() -> Upstream {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut dice = Dice::of(seed);
-        let (setup, config) = world::setup(&mut dice);
-        let state = world::state(&mut dice, &setup);
+        let mut random = Random::of(seed);
+        let (setup, config) = world::setup(&mut random);
+        let state = world::state(&mut random, &setup);
         let platform = platform();
         state.store(&platform, NOW);
-        let door = Door { setup, counts: Vec::new(), runs: Vec::new(), acts: Vec::new() };
+        let door = Door { setup, counts: Vec::new(), runs: Vec::new(), approvals: Vec::new() };
         Self {
             seed,
-            dice,
+            random,
             config,
             platform,
             door,
@@ -127,13 +122,18 @@ impl World {
             is_warm: false,
             now: NOW,
             version: 1,
-            asked: Vec::new(),
+            waiting: Vec::new(),
             sent: 0,
         }
     }
 
+    /// Adds the state to the history, before it changes.
+    fn remember(&mut self, ended_at: i64) {
+        self.history.push(PastState { state: self.state.clone(), ended_at });
+    }
+
     fn apply(&mut self, change: &Change) {
-        self.history.push((self.state.clone(), self.now));
+        self.remember(self.now);
         self.state.apply(change);
         self.version += 1;
         self.state.store_change(change, self.version, &self.platform, self.now);
@@ -141,15 +141,15 @@ impl World {
 
     /// Time passes, and something may happen.
     fn pass_time(&mut self) {
-        self.now += self.dice.pick(&[0, 0, 0, 1, 3, 11, 20, 75]);
+        self.now += self.random.pick(&[0, 0, 0, 1, 3, 11, 20, 75]);
         self.platform.now.set(self.now);
-        if self.dice.percent(20) {
-            let change = world::change(&mut self.dice, &self.door.setup);
+        if self.random.percent(20) {
+            let change = world::change(&mut self.random, &self.door.setup);
             self.apply(&change);
-        } else if self.dice.percent(40) {
+        } else if self.random.percent(40) {
             self.apply(&Change::Recover);
         }
-        if self.dice.percent(30) {
+        if self.random.percent(30) {
             self.platform.memory = Memory::default();
             self.history.clear();
             self.is_warm = false;
@@ -160,7 +160,7 @@ impl World {
     fn views(
         &self,
         now: &State,
-        history: &[(State, i64)],
+        history: &[PastState],
         at: i64,
         rule: &Rule,
         [is_page, is_warm]: [bool; 2],
@@ -179,7 +179,7 @@ impl World {
             setup.ttl > 0 && rule.access != Access::Admin && rule.place == Place::Upstream && !is_page;
         if is_cached {
             states.extend(
-                history.iter().filter(|(_, ended)| *ended >= at - setup.ttl).map(|(state, _)| state.clone()),
+                history.iter().filter(|past| past.ended_at >= at - setup.ttl).map(|past| past.state.clone()),
             );
         }
         for what in ["Sessions", "Tokens", "KV"] {
@@ -210,14 +210,14 @@ impl World {
     /// Returns everything that the reference allows.
     fn decisions(&self, request: &Request, found: &Found) -> Vec<Decision> {
         let mut after = self.state.clone();
-        after.apply(&request.meanwhile.0);
+        after.apply(&request.meanwhile.change);
         let mut history = self.history.clone();
-        history.push((self.state.clone(), self.now));
+        history.push(PastState { state: self.state.clone(), ended_at: self.now });
         let mut all = Vec::new();
         for rule in &found.deciding {
             let is_page = found.path == "/login" && request.is_navigation();
             let first = self.views(&self.state, &self.history, self.now, rule, [is_page, self.is_warm]);
-            let at = self.now + request.meanwhile.1;
+            let at = self.now + request.meanwhile.seconds;
             let second = self.views(&after, &history, at, rule, [is_page, true]);
             for views in first.iter().flat_map(|first| second.iter().map(move |second| [first, second])) {
                 for counts_longer in [false, true] {
@@ -233,16 +233,16 @@ impl World {
     }
 
     fn next_request(&mut self) -> Request {
-        if let Some((id, request)) = self.dice.maybe(25, &self.asked.clone()) {
-            let query = if self.dice.percent(12) { "?changed=1" } else { request.query };
-            return Request { confirmation: Some(Confirmation::Of(id)), query, ..request };
+        if let Some(WaitingRequest { approval, request }) = self.random.maybe(25, &self.waiting.clone()) {
+            let query = if self.random.percent(12) { "?changed=1" } else { request.query };
+            return Request { confirmation: Some(Confirmation::Of(approval)), query, ..request };
         }
-        world::request(&mut self.dice, &self.door.setup)
+        world::request(&mut self.random, &self.door.setup)
     }
 
     /// Sends the request to the gateway, and what happens meanwhile.
     fn send(&mut self, request: &Request) -> Actual {
-        let (change, seconds) = request.meanwhile.clone();
+        let Meanwhile { change, seconds } = request.meanwhile.clone();
         let (now, version) = (self.now, self.version + 1);
         let mut after = self.state.clone();
         after.apply(&change);
@@ -258,7 +258,7 @@ impl World {
 
     fn step(&mut self) {
         self.pass_time();
-        self.decide_act();
+        self.decide_approval();
         let request = self.next_request();
         let serialized = request.serialized(&self.state);
         let before = self.state.clone();
@@ -304,44 +304,50 @@ impl World {
     fn follow(&mut self, request: &Request, decision: &Decision, confirmation: Option<&str>) {
         let arrived = self.now;
         if decision.reads_body {
-            self.history.push((self.state.clone(), self.now));
-            self.state.apply(&request.meanwhile.0);
+            self.remember(self.now);
+            self.state.apply(&request.meanwhile.change);
             self.version += 1;
-            self.now += request.meanwhile.1;
+            self.now += request.meanwhile.seconds;
         }
         let now = self.now;
         for effect in decision.effects.clone() {
             match effect {
-                Effect::Counts(limit, subject) => self.door.counts.push((limit, subject, arrived)),
-                Effect::Runs { owner, key, print, status } => {
-                    self.door.runs.push(Run { owner, key, print, status });
+                Effect::Counts { limit, subject } => {
+                    self.door.counts.push(Count { limit, subject, at: arrived });
                 }
-                Effect::Asks { token, print } => {
-                    let is_open = |act: &&Act| {
-                        (act.token, &act.print) == (token, &print)
-                            && matches!(act.state, ActState::Pending | ActState::Approved)
-                            && now < act.created + 600
+                Effect::Runs { owner, key, fingerprint, status } => {
+                    self.door.runs.push(Run { owner, key, fingerprint, status });
+                }
+                Effect::AsksForApproval { token, fingerprint } => {
+                    let is_open = |approval: &&Approval| {
+                        (approval.token, &approval.fingerprint) == (token, &fingerprint)
+                            && matches!(approval.state, ApprovalState::Pending | ApprovalState::Approved)
+                            && now < approval.created + 600
                     };
-                    let open = self.door.acts.iter().find(is_open).map(|act| act.id.clone());
+                    let open = self.door.approvals.iter().find(is_open).map(|approval| approval.id.clone());
                     // A page does not show the id.
                     let Some(id) = confirmation.map(str::to_owned) else { continue };
-                    let is_known = self.door.acts.iter().any(|act| act.id == id);
+                    let is_known = self.door.approvals.iter().any(|approval| approval.id == id);
                     assert!(open.is_none_or(|open| open == id), "seed {}", self.seed);
                     if !is_known {
-                        self.door.acts.push(Act {
+                        self.door.approvals.push(Approval {
                             id: id.clone(),
                             token,
-                            print,
+                            fingerprint,
                             created: now,
-                            state: ActState::Pending,
+                            state: ApprovalState::Pending,
                         });
-                        self.asked.push((id, request.clone()));
+                        self.waiting.push(WaitingRequest { approval: id, request: request.clone() });
                     }
                 }
-                Effect::Uses { act, key } => self.door.acts[act].state = ActState::Used(key),
-                Effect::Withdraws { act } => self.door.acts[act].state = ActState::Used(None),
+                Effect::Uses { approval, key } => {
+                    self.door.approvals[approval].state = ApprovalState::Used(key);
+                }
+                Effect::Withdraws { approval } => {
+                    self.door.approvals[approval].state = ApprovalState::Used(None);
+                }
                 Effect::SignsOut(session) => {
-                    self.history.push((self.state.clone(), now));
+                    self.remember(now);
                     if self.door.setup.has_registry() {
                         self.state.sessions[session].is_live = false;
                     }
@@ -351,28 +357,30 @@ impl World {
     }
 
     /// The admin may decide about a request that waits.
-    fn decide_act(&mut self) {
-        let pending: Vec<usize> = (0..self.door.acts.len())
+    fn decide_approval(&mut self) {
+        let pending: Vec<usize> = (0..self.door.approvals.len())
             .filter(|at| {
-                self.door.acts[*at].state == ActState::Pending && self.now < self.door.acts[*at].created + 600
+                self.door.approvals[*at].state == ApprovalState::Pending
+                    && self.now < self.door.approvals[*at].created + 600
             })
             .collect();
         let root = self.state.sessions.iter().position(|session| session.id == "s_root").expect("a session");
         let session = &self.state.sessions[root];
         let user = self.state.user("root").expect("an admin");
         let may = session.is_live && session.expires > self.now && user.is_admin && user.is_active;
-        if pending.is_empty() || !may || !self.state.failing.is_empty() || self.dice.percent(30) {
+        if pending.is_empty() || !may || !self.state.failing.is_empty() || self.random.percent(30) {
             return;
         }
-        let at = self.dice.pick(&pending);
-        let approves = self.dice.percent(75);
-        let id = self.door.acts[at].id.clone();
+        let at = self.random.pick(&pending);
+        let approves = self.random.percent(75);
+        let id = self.door.approvals[at].id.clone();
         let path = format!("/api/confirmations/{id}/{}", if approves { "approve" } else { "reject" });
         let plain = Request::plain("POST", &path);
         let request = Request { cookies: vec![Cookie::Of(root)], site: Some("same-origin"), ..plain };
         let actual = self.send(&request);
         assert_eq!(actual.answer.status, 200, "seed {}: {actual:#?}", self.seed);
-        self.door.acts[at].state = if approves { ActState::Approved } else { ActState::Rejected };
+        self.door.approvals[at].state =
+            if approves { ApprovalState::Approved } else { ApprovalState::Rejected };
     }
 }
 

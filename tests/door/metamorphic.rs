@@ -7,17 +7,16 @@ use vestibule::{config::Config, platform::memory::Memory};
 use super::{
     WORLDS,
     compare::{Actual, IDENTITY, send},
-    number,
     platform::{NOW, Received, Upstream},
-    request::Request,
+    request::{Meanwhile, Request},
     rules::{Access, Rule, Setup},
-    state::{Change, State},
-    world::{self, Dice},
+    state::State,
+    world::{self, Random, number},
 };
 
 /// A configuration without report mode, and what its requests meet.
-struct Scene {
-    dice: Dice,
+struct Fixture {
+    random: Random,
     setup: Setup,
     config: Config,
     state: State,
@@ -25,22 +24,22 @@ struct Scene {
     name: String,
 }
 
-/// Calls a function with some scenes.
-fn each_scene(mut then: impl FnMut(&mut Scene)) {
+/// Calls a function with some fixtures.
+fn each_fixture(mut then: impl FnMut(&mut Fixture)) {
     let (worlds, first) = (number("DOOR_WORLDS", WORLDS).div_ceil(4), number("DOOR_SEED", 1));
     for seed in first..first + worlds {
-        let mut dice = Dice::of(seed);
-        let (mut setup, _) = world::setup(&mut dice);
+        let mut random = Random::of(seed);
+        let (mut setup, _) = world::setup(&mut random);
         setup.reports = false;
         for rule in &mut setup.rules {
             (rule.mode, rule.report, rule.limit) = (None, Vec::new(), None);
         }
         let Some(config) = world::parse(&setup) else { continue };
-        let state = world::state(&mut dice, &setup);
+        let state = world::state(&mut random, &setup);
         let platform = super::platform();
         state.store(&platform, NOW);
-        then(&mut Scene {
-            dice,
+        then(&mut Fixture {
+            random,
             setup,
             config,
             state,
@@ -50,14 +49,13 @@ fn each_scene(mut then: impl FnMut(&mut Scene)) {
     }
 }
 
-impl Scene {
+impl Fixture {
     /// Returns a request that nothing remembers.
     fn request(&mut self) -> Request {
         loop {
-            let request = world::request(&mut self.dice, &self.setup);
+            let request = world::request(&mut self.random, &self.setup);
             if !request.path.to_lowercase().contains("logout") {
-                let meanwhile = (Change::Nothing, 0);
-                return Request { key: None, upstream: 200, meanwhile, ..request };
+                return Request { key: None, upstream: 200, meanwhile: Meanwhile::NOTHING, ..request };
             }
         }
     }
@@ -81,13 +79,14 @@ fn identity(received: &Received) -> Vec<(&'static str, &str)> {
 /// Report mode forwards what enforcing mode forwards, and logs what it refuses.
 #[test]
 fn report_mode_forwards_what_enforcing_mode_forwards() {
-    each_scene(|scene| {
+    each_fixture(|fixture| {
         let reporting =
-            world::parse(&Setup { reports: true, ..scene.setup.clone() }).expect("a configuration");
+            world::parse(&Setup { reports: true, ..fixture.setup.clone() }).expect("a configuration");
         for _ in 0..12 {
-            let request = scene.request();
-            let (enforced, reported) = (scene.send(&request, None), scene.send(&request, Some(&reporting)));
-            let why = format!("{}: {request:?}\n{}\n{}", scene.name, enforced.event, reported.event);
+            let request = fixture.request();
+            let (enforced, reported) =
+                (fixture.send(&request, None), fixture.send(&request, Some(&reporting)));
+            let why = format!("{}: {request:?}\n{}\n{}", fixture.name, enforced.event, reported.event);
             match (&enforced.received[..], &reported.received[..]) {
                 ([enforced], [reported]) => {
                     assert_eq!(identity(enforced), identity(reported), "{why}");
@@ -134,24 +133,24 @@ fn a_guard_lets_no_more_through() {
         |rule| rule.recent = Some(60),
         |rule| rule.access = Access::Admin,
     ];
-    each_scene(|scene| {
-        let mut stricter = scene.setup.clone();
+    each_fixture(|fixture| {
+        let mut stricter = fixture.setup.clone();
         if stricter.rules.is_empty() {
             return;
         }
-        let at = scene.dice.below(stricter.rules.len());
+        let at = fixture.random.below(stricter.rules.len());
         let before = stricter.rules[at].clone();
-        scene.dice.pick(&guards)(&mut stricter.rules[at]);
+        fixture.random.pick(&guards)(&mut stricter.rules[at]);
         if !stricter.rules[at].requires_at_least(&before, false) {
             return;
         }
         let Some(config) = world::parse(&stricter) else { return };
         for _ in 0..12 {
-            let request = scene.request();
-            let (less, more) = (scene.send(&request, None), scene.send(&request, Some(&config)));
+            let request = fixture.request();
+            let (less, more) = (fixture.send(&request, None), fixture.send(&request, Some(&config)));
             // Two rules of which neither was the stricter one may be ordered now.
             if less.received.is_empty() && less.answer.code != "ambiguous_path" {
-                let why = format!("{}: {request:?}\n{}\n{}", scene.name, less.event, more.event);
+                let why = format!("{}: {request:?}\n{}\n{}", fixture.name, less.event, more.event);
                 assert!(more.received.is_empty(), "{why}");
             }
         }
@@ -161,15 +160,15 @@ fn a_guard_lets_no_more_through() {
 /// Another spelling of a path that is refused is refused.
 #[test]
 fn another_spelling_is_never_less_protected() {
-    each_scene(|scene| {
+    each_fixture(|fixture| {
         for _ in 0..24 {
-            let request = scene.request();
+            let request = fixture.request();
             let segments: Vec<String> = request.path.split('/').map(str::to_owned).collect();
             let is_plain = |text: &String| !text.is_empty() && text.chars().all(|it| it.is_ascii_lowercase());
             if !segments[1..].iter().all(is_plain) {
                 continue;
             }
-            let first = scene.send(&request, None);
+            let first = fixture.send(&request, None);
             // A redirect away from the login page protects nothing.
             let is_other = ["ambiguous_path", "redirect_from_login"].contains(&first.answer.code);
             if !first.received.is_empty() || is_other {
@@ -177,7 +176,7 @@ fn another_spelling_is_never_less_protected() {
             }
             for _ in 0..3 {
                 let mut other = segments.clone();
-                world::respell(&mut scene.dice, &mut other);
+                world::respell(&mut fixture.random, &mut other);
                 let respelled = Request { path: other.join("/"), ..request.clone() };
                 // Only what some server reads as the same path: a `?` cuts off what follows.
                 let is_cut = respelled.path.split_once("%3F").is_some_and(|(_, after)| after.contains('/'));
@@ -188,8 +187,8 @@ fn another_spelling_is_never_less_protected() {
                 {
                     continue;
                 }
-                let second = scene.send(&respelled, None);
-                let why = format!("{}: {respelled:?}\n{}\n{}", scene.name, first.event, second.event);
+                let second = fixture.send(&respelled, None);
+                let why = format!("{}: {respelled:?}\n{}\n{}", fixture.name, first.event, second.event);
                 assert!(second.received.is_empty(), "{why}");
             }
         }
@@ -201,9 +200,9 @@ fn another_spelling_is_never_less_protected() {
 fn a_removed_credential_proves_nothing() {
     const OF_SESSIONS: [&str; 1] = ["x-session-id"];
     const OF_TOKENS: [&str; 4] = ["x-actor-source", "x-agent-id", "x-task-id", "x-agent-token-id"];
-    each_scene(|scene| {
+    each_fixture(|fixture| {
         for _ in 0..12 {
-            let request = scene.request();
+            let request = fixture.request();
             let no_session = Request { cookies: Vec::new(), ..request.clone() };
             let no_token = Request { authorization: None, ..request.clone() };
             let neither = Request { cookies: Vec::new(), authorization: None, ..request };
@@ -212,17 +211,17 @@ fn a_removed_credential_proves_nothing() {
                 (no_token, &OF_TOKENS[..]),
                 (neither, &["x-author-id", "x-user-id"]),
             ] {
-                let actual = scene.send(&request, None);
+                let actual = fixture.send(&request, None);
                 let Some(received) = actual.received.first() else { continue };
                 let found = identity(received);
-                assert!(!found.iter().any(|(name, _)| names.contains(name)), "{}: {request:?}", scene.name);
+                assert!(!found.iter().any(|(name, _)| names.contains(name)), "{}: {request:?}", fixture.name);
                 let is_anonymous = request.cookies.is_empty() && request.authorization.is_none();
-                let rules = scene.setup.all_rules();
+                let rules = fixture.setup.all_rules();
                 let deciding =
                     super::paths::find(&rules, request.method, &request.path).expect("a rule").deciding;
                 let is_open =
                     deciding.iter().all(|rule| matches!(rule.access, Access::Public | Access::Optional));
-                assert!(!is_anonymous || is_open, "{}: {request:?} {}", scene.name, actual.event);
+                assert!(!is_anonymous || is_open, "{}: {request:?} {}", fixture.name, actual.event);
             }
         }
     });
@@ -232,21 +231,22 @@ fn a_removed_credential_proves_nothing() {
 #[test]
 fn built_in_routes_ignore_the_mode() {
     const PATHS: [&str; 4] = ["/api/auth/me", "/.well-known/vestibule", "/api/sessions", "/API/auth/me"];
-    each_scene(|scene| {
+    each_fixture(|fixture| {
         let reporting =
-            world::parse(&Setup { reports: true, ..scene.setup.clone() }).expect("a configuration");
+            world::parse(&Setup { reports: true, ..fixture.setup.clone() }).expect("a configuration");
         for path in PATHS {
-            if path == "/api/sessions" && !scene.setup.has_registry() {
+            if path == "/api/sessions" && !fixture.setup.has_registry() {
                 continue;
             }
-            let request = Request { path: path.to_owned(), ..scene.request() };
+            let request = Request { path: path.to_owned(), ..fixture.request() };
             // Ending the other sessions is remembered.
             let request = Request {
                 method: if request.method == "DELETE" { "GET" } else { request.method },
                 ..request
             };
-            let (enforced, reported) = (scene.send(&request, None), scene.send(&request, Some(&reporting)));
-            let why = format!("{}: {request:?}\n{}\n{}", scene.name, enforced.event, reported.event);
+            let (enforced, reported) =
+                (fixture.send(&request, None), fixture.send(&request, Some(&reporting)));
+            let why = format!("{}: {request:?}\n{}\n{}", fixture.name, enforced.event, reported.event);
             assert_eq!(enforced.answer, reported.answer, "{why}");
             assert!(enforced.received.is_empty() && reported.received.is_empty(), "{why}");
             assert!(reported.would_refuse.is_none(), "{why}");

@@ -3,7 +3,7 @@
 //! The steps have the numbers of `ARCHITECTURE.md`. `guards.rs` has those after the access check.
 
 use super::{
-    decision::{Decision, Door, Effect, Forwarded, Healing, Refusal, ToUpstream, View},
+    decision::{CookieCheck, Count, Decision, Door, Effect, Forwarded, Healing, Refusal, ToUpstream, View},
     identity::{Identity, Principal, identify, outside_scope},
     paths::Found,
     request::{HOST, Request},
@@ -32,8 +32,7 @@ pub(crate) struct Flow<'a> {
     pub(crate) is_unproven: bool,
     /// Whether the session cookie is withheld from upstream.
     is_withheld: bool,
-    /// What is known of the session cookies: asked of the registry or not, and when.
-    read: (usize, bool, i64),
+    cookie_check: CookieCheck,
     pub(crate) decision: Decision,
 }
 
@@ -58,14 +57,14 @@ pub(crate) fn decide(case: Case<'_>) -> Decision {
         reads_body: false,
         effects: Vec::new(),
     };
-    let read = (0, false, case.now);
+    let cookie_check = CookieCheck { view: 0, asks_registry: false, now: case.now };
     let mut flow = Flow {
         case,
         first: None,
         is_csrf_reported: false,
         is_unproven: false,
         is_withheld: false,
-        read,
+        cookie_check,
         decision,
     };
     let ran = flow.run();
@@ -180,12 +179,12 @@ impl Flow<'_> {
             return if is_open { Ok(()) } else { self.refuse("limit", Refusal::STORE) };
         }
         let since = now - if counts_longer { 72 } else { 60 };
-        let counted =
-            door.counts.iter().filter(|(name, of, at)| *name == limit.name && *of == subject && *at > since);
-        if counted.count() >= LIMIT {
+        let is_counted =
+            |count: &&Count| count.limit == limit.name && count.subject == subject && count.at > since;
+        if door.counts.iter().filter(is_counted).count() >= LIMIT {
             return self.refuse("limit", Refusal::of(429, "rate_limited", None));
         }
-        self.decision.effects.push(Effect::Counts(limit.name, subject));
+        self.decision.effects.push(Effect::Counts { limit: limit.name, subject });
         Ok(())
     }
 
@@ -208,10 +207,10 @@ impl Flow<'_> {
     /// Identifies the client and checks its access, with what the stores say now.
     fn check(&mut self, at: usize) -> Result<Admission, Refusal> {
         let Case { request, rule, found, views, .. } = self.case;
-        let (view, now) = (views[at], self.case.now + if at == 1 { request.meanwhile.1 } else { 0 });
+        let (view, now) = (views[at], self.case.now + if at == 1 { request.meanwhile.seconds } else { 0 });
         let is_login_page = found.path == "/login" && request.is_navigation();
         let asks = rule.access != Access::Public || is_login_page;
-        self.read = (at, asks, now);
+        self.cookie_check = CookieCheck { view: at, asks_registry: asks, now };
         let nobody = Identity { principal: Err("no_credential"), session: None, has_machine: false };
         let mut identity = match identify(view, request, asks, now) {
             Ok(identity) => identity,
@@ -308,13 +307,13 @@ impl Flow<'_> {
         let Case { request, found, views, .. } = self.case;
         found.path == "/login"
             && request.is_navigation()
-            && views[self.read.0].state.failing.contains("Sessions")
+            && views[self.cookie_check.view].state.failing.contains("Sessions")
     }
 
     /// Returns whether the registry has refused the only session.
     fn revoked(&self) -> bool {
         let Case { request, views, .. } = self.case;
-        let (at, asks, now) = self.read;
+        let CookieCheck { view: at, asks_registry: asks, now } = self.cookie_check;
         let identity = identify(views[at], &Request { authorization: None, ..request.clone() }, asks, now);
         identity.is_ok_and(|identity| identity.principal == Err("session_revoked"))
     }
@@ -322,7 +321,7 @@ impl Flow<'_> {
     /// Returns what happens to the session cookie: the table in `docs/sessions.md`.
     fn healing(&self, admission: Option<&Admission>) -> Healing {
         let Case { door, request, rule, views, .. } = self.case;
-        let (at, asks, now) = self.read;
+        let CookieCheck { view: at, asks_registry: asks, now } = self.cookie_check;
         let count = request.cookies.len();
         let others = count > 1;
         let Ok(identity) =

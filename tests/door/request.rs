@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     rules::AUTH_SECRET,
-    state::{Change, Sess, State, cookie_of, session_token},
+    state::{Change, SessionRow, State, cookie_of, session_token},
 };
 
 /// A value of the session cookie.
@@ -39,6 +39,24 @@ pub(crate) enum Confirmation {
     Of(String),
 }
 
+/// What happens while the body arrives, and how many seconds that takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Meanwhile {
+    pub(crate) change: Change,
+    pub(crate) seconds: i64,
+}
+
+impl Meanwhile {
+    pub(crate) const NOTHING: Self = Self { change: Change::Nothing, seconds: 0 };
+}
+
+/// A request that waits for a person's approval.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitingRequest {
+    pub(crate) approval: String,
+    pub(crate) request: Request,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
@@ -67,8 +85,7 @@ pub(crate) struct Request {
     pub(crate) upstream: u16,
     /// The owner whom upstream names, or the status of its answer without one.
     pub(crate) owner: Result<&'static str, u16>,
-    /// What happens while the body arrives, and how many seconds that takes.
-    pub(crate) meanwhile: (Change, i64),
+    pub(crate) meanwhile: Meanwhile,
 }
 
 pub(crate) const HOST: &str = "app.example";
@@ -122,7 +139,7 @@ impl Request {
                 let session = &state.sessions[at];
                 session_token(
                     AUTH_SECRET,
-                    &Sess { issued: 1_600_000_000, expires: 1_600_000_100, ..session.clone() },
+                    &SessionRow { issued: 1_600_000_000, expires: 1_600_000_100, ..session.clone() },
                 )
             }
             Cookie::Malformed => "broken".to_owned(),
@@ -194,7 +211,7 @@ impl Request {
             forged: Vec::new(),
             upstream: 200,
             owner: Ok("ada"),
-            meanwhile: (Change::Nothing, 0),
+            meanwhile: Meanwhile::NOTHING,
         }
     }
 }

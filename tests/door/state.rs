@@ -26,7 +26,7 @@ pub(crate) struct User {
 
 /// A session token, and its row in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sess {
+pub(crate) struct SessionRow {
     pub(crate) id: &'static str,
     pub(crate) user: &'static str,
     pub(crate) issued: i64,
@@ -82,11 +82,19 @@ pub(crate) enum Change {
     Nothing,
 }
 
+/// An earlier state.
+#[derive(Clone, Debug)]
+pub(crate) struct PastState {
+    pub(crate) state: State,
+    /// When the next state followed.
+    pub(crate) ended_at: i64,
+}
+
 /// Everything that the registry, the tokens and the accounts know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) users: Vec<User>,
-    pub(crate) sessions: Vec<Sess>,
+    pub(crate) sessions: Vec<SessionRow>,
     pub(crate) tokens: Vec<Token>,
     /// The objects that do not answer, and `KV` and `external`.
     pub(crate) failing: BTreeSet<&'static str>,
@@ -142,7 +150,7 @@ impl State {
     pub(crate) fn store_change(&self, change: &Change, version: i64, platform: &Upstream, now: i64) {
         match *change {
             Change::EndSession(at) => {
-                let Sess { id, user, .. } = self.sessions[at];
+                let SessionRow { id, user, .. } = self.sessions[at];
                 let end = Command::SignOut(id.to_owned());
                 platform.objects.call::<Sessions>(user, &end, Timestamp(now)).expect("ended");
             }
@@ -222,12 +230,12 @@ fn base64url(bytes: &[u8]) -> String {
 }
 
 /// Returns a session token.
-pub(crate) fn session_token(secret: &str, session: &Sess) -> String {
-    let Sess { id, user, issued, expires, .. } = session;
+pub(crate) fn session_token(secret: &str, session: &SessionRow) -> String {
+    let SessionRow { id, user, issued, expires, .. } = session;
     sign(secret, &json!({ "userId": user, "sessionId": id, "iat": issued, "exp": expires }))
 }
 
 /// Returns the token in a session's cookie.
-pub(crate) fn cookie_of(session: &Sess) -> String {
+pub(crate) fn cookie_of(session: &SessionRow) -> String {
     session_token(AUTH_SECRET, session)
 }

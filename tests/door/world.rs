@@ -1,4 +1,4 @@
-//! Random worlds: a configuration, who there is, and what is sent. Everything follows from one seed.
+//! Random worlds: a configuration, its users, sessions and tokens, and the requests. One seed determines everything.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,15 @@ use vestibule::config::{Bindings, Config};
 
 use super::{
     platform::NOW,
-    request::{Authorization, Cookie, Request},
+    request::{Authorization, Cookie, Meanwhile, Request},
     rules::{Access, Login, Rule, Setup},
-    state::{Change, Sess, State, Token, User},
+    state::{Change, SessionRow, State, Token, User},
 };
 
 /// Random choices from a seed.
-pub(crate) struct Dice(TestRng);
+pub(crate) struct Random(TestRng);
 
-impl Dice {
+impl Random {
     pub(crate) fn of(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -42,14 +42,19 @@ impl Dice {
     }
 }
 
+/// Returns a number from the environment.
+pub(crate) fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+}
+
 const SEGMENTS: [&str; 12] = ["a", "b", "a", "b", "admin", "A", "{x}", "{x}", "x.y", "", "{*r}", "{+r}"];
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
 const OPERATIONS: [&str; 4] = ["orders.list", "orders.one", "payments.create", "other"];
 
-fn pattern(dice: &mut Dice) -> String {
+fn pattern(random: &mut Random) -> String {
     let mut path = String::new();
-    for at in 0..=dice.below(3) {
-        let segment = dice.pick(&SEGMENTS).replace('x', &format!("x{at}"));
+    for at in 0..=random.below(3) {
+        let segment = random.pick(&SEGMENTS).replace('x', &format!("x{at}"));
         let segment =
             if segment.starts_with('{') { segment } else { segment.replace(&format!("x{at}"), "x") };
         path.push('/');
@@ -58,40 +63,40 @@ fn pattern(dice: &mut Dice) -> String {
             break;
         }
     }
-    if dice.percent(5) { "/login".to_owned() } else { path }
+    if random.percent(5) { "/login".to_owned() } else { path }
 }
 
-fn rule(dice: &mut Dice, login: Login) -> Rule {
+fn rule(random: &mut Random, login: Login) -> Rule {
     use Access::{Admin, Agent, Authenticated, Human, Optional, Owner, Public, User};
     let access =
-        dice.pick(&[Public, Public, Optional, Authenticated, User, User, Human, Agent, Admin, Owner]);
-    let mut rule = Rule::new(&pattern(dice), access);
-    if dice.percent(30) {
-        rule.methods = METHODS.into_iter().filter(|_| dice.percent(40)).collect();
+        random.pick(&[Public, Public, Optional, Authenticated, User, User, Human, Agent, Admin, Owner]);
+    let mut rule = Rule::new(&pattern(random), access);
+    if random.percent(30) {
+        rule.methods = METHODS.into_iter().filter(|_| random.percent(40)).collect();
     }
-    rule.operation = dice.maybe(50, &OPERATIONS);
+    rule.operation = random.maybe(50, &OPERATIONS);
     if access == Owner {
         rule.owner_from = Some(if rule.path.contains("{x1}") { "/owners/{x1}" } else { "/owners/one" });
     }
     if login != Login::Token && !matches!(access, Public | Optional | Agent) {
-        rule.recent = dice.maybe(12, &[60, 600]);
+        rule.recent = random.maybe(12, &[60, 600]);
     }
-    rule.is_csrf_strict = dice.percent(8);
-    rule.skips_csrf = dice.percent(6) && !rule.is_csrf_strict;
-    rule.has_strict_redirects = dice.percent(6);
-    rule.return_field = dice.maybe(10, &["next"]);
-    rule.limit = dice.maybe(14, &["few", "own", "soft", "trial"]);
-    rule.bot_check = dice.maybe(10, &["order", "signup"]);
-    rule.feature = dice.maybe(12, &["on", "off", "listed", "missing"]);
-    rule.policy = dice.maybe(12, &["yes", "no", "fail", "admins"]);
-    rule.idempotency = dice.maybe(25, &["optional", "optional", "required"]);
-    rule.confirm = dice.percent(20) && !matches!(access, Public | Optional | Human);
-    rule.audit = if login == Login::Token { None } else { dice.maybe(15, &["best_effort", "required"]) };
+    rule.is_csrf_strict = random.percent(8);
+    rule.skips_csrf = random.percent(6) && !rule.is_csrf_strict;
+    rule.has_strict_redirects = random.percent(6);
+    rule.return_field = random.maybe(10, &["next"]);
+    rule.limit = random.maybe(14, &["few", "own", "soft", "trial"]);
+    rule.bot_check = random.maybe(10, &["order", "signup"]);
+    rule.feature = random.maybe(12, &["on", "off", "listed", "missing"]);
+    rule.policy = random.maybe(12, &["yes", "no", "fail", "admins"]);
+    rule.idempotency = random.maybe(25, &["optional", "optional", "required"]);
+    rule.confirm = random.percent(20) && !matches!(access, Public | Optional | Human);
+    rule.audit = if login == Login::Token { None } else { random.maybe(15, &["best_effort", "required"]) };
     if !matches!(access, Public | Optional) {
-        rule.unauthenticated = dice.maybe(20, &["redirect", "401"]);
+        rule.unauthenticated = random.maybe(20, &["redirect", "401"]);
     }
-    rule.mode = dice.maybe(15, &["enforce", "report"]);
-    rule.encoded_slashes = dice.percent(8) && rule.path.contains('{');
+    rule.mode = random.maybe(15, &["enforce", "report"]);
+    rule.encoded_slashes = random.percent(8) && rule.path.contains('{');
     let guards = [
         ("return_field", rule.return_field.is_some()),
         ("bot_check", rule.bot_check.is_some()),
@@ -100,7 +105,7 @@ fn rule(dice: &mut Dice, login: Login) -> Rule {
         ("confirm", rule.confirm),
     ];
     if rule.mode != Some("report") {
-        let own = guards.into_iter().filter(|(_, is_set)| *is_set && dice.percent(25));
+        let own = guards.into_iter().filter(|(_, is_set)| *is_set && random.percent(25));
         rule.report = own.map(|(name, _)| name).collect();
     }
     rule
@@ -116,21 +121,21 @@ pub(crate) fn parse(setup: &Setup) -> Option<Config> {
 }
 
 /// Returns a configuration without mistakes: a rule that would be one is left out.
-pub(crate) fn setup(dice: &mut Dice) -> (Setup, Config) {
+pub(crate) fn setup(random: &mut Random) -> (Setup, Config) {
     let login =
-        dice.pick(&[Login::Token, Login::Upstream, Login::Accounts, Login::Accounts, Login::Accounts]);
+        random.pick(&[Login::Token, Login::Upstream, Login::Accounts, Login::Accounts, Login::Accounts]);
     let mut setup = Setup {
         login,
-        ttl: dice.pick(&[0, 0, 10]),
-        is_csrf_strict: dice.percent(10),
-        reports: dice.percent(25),
-        forwards_credentials: dice.percent(85),
-        refresh_after: dice.pick(&[0, 600, 86_400]),
+        ttl: random.pick(&[0, 0, 10]),
+        is_csrf_strict: random.percent(10),
+        reports: random.percent(25),
+        forwards_credentials: random.percent(85),
+        refresh_after: random.pick(&[0, 600, 86_400]),
         rules: Vec::new(),
     };
     let mut config = parse(&setup).expect("a configuration without rules");
-    for _ in 0..3 + dice.below(6) {
-        let rule = rule(dice, login);
+    for _ in 0..3 + random.below(6) {
+        let rule = rule(random, login);
         setup.rules.push(rule);
         match parse(&setup) {
             Some(parsed) => config = parsed,
@@ -141,30 +146,30 @@ pub(crate) fn setup(dice: &mut Dice) -> (Setup, Config) {
 }
 
 /// Returns users, sessions and tokens.
-pub(crate) fn state(dice: &mut Dice, setup: &Setup) -> State {
+pub(crate) fn state(random: &mut Random, setup: &Setup) -> State {
     let users = vec![
         User { id: "ada", is_admin: false, is_active: true },
         User { id: "root", is_admin: true, is_active: true },
-        User { id: "bee", is_admin: dice.percent(40), is_active: dice.percent(85) },
+        User { id: "bee", is_admin: random.percent(40), is_active: random.percent(85) },
     ];
-    let session = |dice: &mut Dice, id, user: &'static str, is_live| {
-        let issued = NOW - dice.pick(&[0, 5, 300, 1_200]);
-        let authenticated = if setup.has_registry() { issued - dice.pick(&[0, 55, 700]) } else { issued };
-        Sess {
+    let session = |random: &mut Random, id, user: &'static str, is_live| {
+        let issued = NOW - random.pick(&[0, 5, 300, 1_200]);
+        let authenticated = if setup.has_registry() { issued - random.pick(&[0, 55, 700]) } else { issued };
+        SessionRow {
             id,
             user,
             issued,
-            expires: NOW + dice.pick(&[30, 3_600, 3_600, 3_600]),
+            expires: NOW + random.pick(&[30, 3_600, 3_600, 3_600]),
             authenticated,
             is_live,
         }
     };
     let sessions = vec![
-        session(dice, "s_ada", "ada", true),
-        session(dice, "s_ada2", "ada", true),
-        session(dice, "s_root", "root", true),
-        session(dice, "s_bee", "bee", users[2].is_active),
-        session(dice, "s_gone", "ada", false),
+        session(random, "s_ada", "ada", true),
+        session(random, "s_ada2", "ada", true),
+        session(random, "s_root", "root", true),
+        session(random, "s_bee", "bee", users[2].is_active),
+        session(random, "s_gone", "ada", false),
     ];
     let mut tokens = Vec::new();
     let kinds = [
@@ -184,62 +189,64 @@ pub(crate) fn state(dice: &mut Dice, setup: &Setup) -> State {
             value: format!("{value}{}", "0123456789abcdef".repeat(3)),
             id,
             owner,
-            agent: dice.maybe(60, &[if is_own { "agt_own" } else { "agt_7" }]).filter(|_| is_machine),
-            task: dice.maybe(50, &["tsk_1"]).filter(|_| is_machine),
-            expires: dice.maybe(20, &[NOW - 5, NOW + 40]),
-            is_revoked: dice.percent(8),
-            operations: dice
+            agent: random.maybe(60, &[if is_own { "agt_own" } else { "agt_7" }]).filter(|_| is_machine),
+            task: random.maybe(50, &["tsk_1"]).filter(|_| is_machine),
+            expires: random.maybe(20, &[NOW - 5, NOW + 40]),
+            is_revoked: random.percent(8),
+            operations: random
                 .maybe(25, &[vec!["orders.*"], vec!["*"], vec!["payments.create", "vestibule.*"]]),
-            methods: dice.maybe(12, &[vec!["GET"], vec!["POST", "PUT"]]),
-            addresses: dice.maybe(10, &[vec!["192.0.2.7"]]),
+            methods: random.maybe(12, &[vec!["GET"], vec!["POST", "PUT"]]),
+            addresses: random.maybe(10, &[vec!["192.0.2.7"]]),
         });
     }
     State { users, sessions, tokens, failing: BTreeSet::new() }
 }
 
 /// Returns something that happens, now or while a body arrives.
-pub(crate) fn change(dice: &mut Dice, setup: &Setup) -> Change {
+pub(crate) fn change(random: &mut Random, setup: &Setup) -> Change {
     let failing = ["Sessions", "Tokens", "Limiter", "Ledger", "Confirmations", "Audit", "KV", "external"];
-    match dice.below(10) {
-        0 | 1 if setup.has_registry() => Change::EndSession(dice.below(5)),
-        2 | 3 if setup.has_registry() => {
-            Change::SetUser { user: dice.below(3), is_admin: dice.percent(50), is_active: dice.percent(60) }
-        }
-        4 | 5 if setup.has_tokens() => Change::RevokeToken(dice.below(7)),
-        6 | 7 => Change::Fail(dice.pick(&failing)),
+    match random.below(10) {
+        0 | 1 if setup.has_registry() => Change::EndSession(random.below(5)),
+        2 | 3 if setup.has_registry() => Change::SetUser {
+            user: random.below(3),
+            is_admin: random.percent(50),
+            is_active: random.percent(60),
+        },
+        4 | 5 if setup.has_tokens() => Change::RevokeToken(random.below(7)),
+        6 | 7 => Change::Fail(random.pick(&failing)),
         _ => Change::Recover,
     }
 }
 
 /// Writes a path for a pattern, in some spelling.
-fn path(dice: &mut Dice, setup: &Setup) -> String {
+fn path(random: &mut Random, setup: &Setup) -> String {
     const BUILT_IN: [&str; 5] =
         ["/api/auth/me", "/api/auth/logout", "/.well-known/vestibule", "/api/sessions", "/login"];
     let patterns: Vec<&str> = setup.rules.iter().map(|rule| rule.path.as_str()).collect();
-    let pattern = match dice.below(10) {
-        0 | 1 => dice.pick(&BUILT_IN),
-        2 => dice.pick(&["/", "/a", "/none/of/them", "/admin/b"]),
+    let pattern = match random.below(10) {
+        0 | 1 => random.pick(&BUILT_IN),
+        2 => random.pick(&["/", "/a", "/none/of/them", "/admin/b"]),
         _ if patterns.is_empty() => "/a",
-        _ => dice.pick(&patterns),
+        _ => random.pick(&patterns),
     };
-    let part = |dice: &mut Dice, part: &str| match part.get(..2) {
-        Some("{*" | "{+") => dice.pick(&["", "a", "a/b", "7"]).to_owned(),
-        Some(first) if first.starts_with('{') => dice.pick(&["7", "a", "admin"]).to_owned(),
+    let part = |random: &mut Random, part: &str| match part.get(..2) {
+        Some("{*" | "{+") => random.pick(&["", "a", "a/b", "7"]).to_owned(),
+        Some(first) if first.starts_with('{') => random.pick(&["7", "a", "admin"]).to_owned(),
         _ => part.to_owned(),
     };
-    let mut path: Vec<String> = pattern.split('/').map(|it| part(dice, it)).collect();
-    if dice.percent(25) {
-        respell(dice, &mut path);
+    let mut path: Vec<String> = pattern.split('/').map(|it| part(random, it)).collect();
+    if random.percent(25) {
+        respell(random, &mut path);
     }
     let path = path.join("/");
     if path.starts_with('/') { path } else { format!("/{path}") }
 }
 
 /// Writes a path in another way.
-pub(crate) fn respell(dice: &mut Dice, path: &mut Vec<String>) {
-    let at = 1 + dice.below((path.len() - 1).max(1));
+pub(crate) fn respell(random: &mut Random, path: &mut Vec<String>) {
+    let at = 1 + random.below((path.len() - 1).max(1));
     let Some(segment) = path.get_mut(at) else { return };
-    match dice.below(14) {
+    match random.below(14) {
         0 => *segment = segment.to_uppercase(),
         1 => segment.push_str(";v=1"),
         2 => *segment = segment.replacen('a', "%61", 1),
@@ -250,38 +257,38 @@ pub(crate) fn respell(dice: &mut Dice, path: &mut Vec<String>) {
         7 => segment.push_str("%20"),
         8 => segment.push_str("%2Fb"),
         9 => segment.push_str("%3Fx"),
-        10 => path.insert(at, dice.pick(&["..", ".", "%2e%2e"]).to_owned()),
-        11 => segment.push_str(dice.pick(&["%5Cb", "%00", "%zz", "%252Fb"])),
+        10 => path.insert(at, random.pick(&["..", ".", "%2e%2e"]).to_owned()),
+        11 => segment.push_str(random.pick(&["%5Cb", "%00", "%zz", "%252Fb"])),
         12 => segment.push_str("%3bv"),
         _ => *segment = segment.to_lowercase(),
     }
 }
 
 /// Returns a request.
-pub(crate) fn request(dice: &mut Dice, setup: &Setup) -> Request {
-    let path = path(dice, setup);
+pub(crate) fn request(random: &mut Random, setup: &Setup) -> Request {
+    let path = path(random, setup);
     let is_logout = path.to_lowercase().contains("logout");
-    let cookie = |dice: &mut Dice| match dice.below(10) {
+    let cookie = |random: &mut Random| match random.below(10) {
         0 => Cookie::Malformed,
-        1 => Cookie::Forged(dice.below(5)),
-        2 => Cookie::Expired(dice.below(5)),
-        _ => Cookie::Of(dice.below(5)),
+        1 => Cookie::Forged(random.below(5)),
+        2 => Cookie::Expired(random.below(5)),
+        _ => Cookie::Of(random.below(5)),
     };
-    let count = dice.pick(&[0, 0, 0, 1, 1, 1, 1, 1, 2, 3]);
+    let count = random.pick(&[0, 0, 0, 1, 1, 1, 1, 1, 2, 3]);
     let cookies: Vec<Cookie> =
-        (0..if is_logout { count.min(1) } else { count }).map(|_| cookie(dice)).collect();
-    let authorization = match dice.below(if cookies.is_empty() { 12 } else { 40 }) {
-        0..=6 => Some(Authorization::Token(dice.below(7))),
+        (0..if is_logout { count.min(1) } else { count }).map(|_| cookie(random)).collect();
+    let authorization = match random.below(if cookies.is_empty() { 12 } else { 40 }) {
+        0..=6 => Some(Authorization::Token(random.below(7))),
         7 => Some(Authorization::Unknown),
         8 => Some(Authorization::Foreign),
         9 => Some(Authorization::Basic),
-        10 => Some(Authorization::Several(dice.below(7))),
+        10 => Some(Authorization::Several(random.below(7))),
         _ => None,
     };
     // Nobody but the other methods of built-in routes needs more than these.
-    let method =
-        dice.pick(&["GET", "GET", "GET", "HEAD", "POST", "POST", "POST", "PUT", "OPTIONS", "PATCH", "TRACE"]);
-    let site = dice.pick(&[
+    let method = random
+        .pick(&["GET", "GET", "GET", "HEAD", "POST", "POST", "POST", "PUT", "OPTIONS", "PATCH", "TRACE"]);
+    let site = random.pick(&[
         (Some("same-origin"), None),
         (Some("same-origin"), None),
         (Some("none"), None),
@@ -294,33 +301,33 @@ pub(crate) fn request(dice: &mut Dice, setup: &Setup) -> Request {
         (None, None),
         (None, None),
     ]);
-    let is_person = dice.percent(35);
+    let is_person = random.percent(35);
     Request {
         method,
         path,
-        query: dice.pick(&["", "", "", "?next=/a", "?next=https://evil.example/", "?q=1"]),
-        address: dice.pick(&["192.0.2.7", "192.0.2.7", "198.51.100.9"]),
+        query: random.pick(&["", "", "", "?next=/a", "?next=https://evil.example/", "?q=1"]),
+        address: random.pick(&["192.0.2.7", "192.0.2.7", "198.51.100.9"]),
         cookies,
         authorization,
         site: site.0,
         origin: site.1,
-        referer: dice.maybe(20, &["https://app.example/a", "https://evil.example/"]),
-        mode: if is_person { dice.maybe(70, &["navigate"]) } else { dice.maybe(30, &["cors"]) },
-        dest: dice.maybe(10, &["iframe", "document"]),
+        referer: random.maybe(20, &["https://app.example/a", "https://evil.example/"]),
+        mode: if is_person { random.maybe(70, &["navigate"]) } else { random.maybe(30, &["cors"]) },
+        dest: random.maybe(10, &["iframe", "document"]),
         accept: is_person.then_some("text/html"),
-        is_upgrade: dice.percent(3),
-        key: dice.maybe(35, &["key-1", "key-2"]),
-        confirmation: dice.maybe(3, &[super::request::Confirmation::Unknown]),
-        bot_header: dice.maybe(40, &["good-order", "good-signup", "good-order", "bad", "spent"]),
-        bot_field: dice.maybe(50, &["good-order", "good-signup", "bad"]),
-        field: dice.maybe(50, &["/a", "/a", "https://evil.example/"]),
-        forged: FORGED.into_iter().filter(|_| dice.percent(6)).collect(),
-        upstream: dice.pick(&[200, 200, 200, 200, 404, 500]),
-        owner: dice.pick(&[Ok("ada"), Ok("ada"), Ok("bee"), Err(404), Err(410), Err(500)]),
-        meanwhile: if dice.percent(50) {
-            (change(dice, setup), dice.pick(&[0, 1, 8, 12, 40]))
+        is_upgrade: random.percent(3),
+        key: random.maybe(35, &["key-1", "key-2"]),
+        confirmation: random.maybe(3, &[super::request::Confirmation::Unknown]),
+        bot_header: random.maybe(40, &["good-order", "good-signup", "good-order", "bad", "spent"]),
+        bot_field: random.maybe(50, &["good-order", "good-signup", "bad"]),
+        field: random.maybe(50, &["/a", "/a", "https://evil.example/"]),
+        forged: FORGED.into_iter().filter(|_| random.percent(6)).collect(),
+        upstream: random.pick(&[200, 200, 200, 200, 404, 500]),
+        owner: random.pick(&[Ok("ada"), Ok("ada"), Ok("bee"), Err(404), Err(410), Err(500)]),
+        meanwhile: if random.percent(50) {
+            Meanwhile { change: change(random, setup), seconds: random.pick(&[0, 1, 8, 12, 40]) }
         } else {
-            (Change::Nothing, 0)
+            Meanwhile::NOTHING
         },
     }
 }

@@ -17,7 +17,7 @@ use vestibule::{
 use crate::{Sent, Simulation, simulate, sqlite::Sqlite};
 
 const REQUESTERS: [&str; 2] = ["token a", "token b"];
-const PRINTS: [&str; 3] = ["pay 1", "pay 2", "delete"];
+const FINGERPRINTS: [&str; 3] = ["pay 1", "pay 2", "delete"];
 /// How long the ledger keeps an outcome, in seconds.
 const KEPT: i64 = 2_000;
 
@@ -26,9 +26,9 @@ fn an_approval_is_used_once_by_the_same_request() {
     simulate("approvals", 25, run);
 }
 
-/// An act, as it was asked for and decided.
+/// An approval, as it was requested and decided.
 #[derive(Clone, Debug)]
-struct Act {
+struct KnownApproval {
     requester: &'static str,
     fingerprint: &'static str,
     created_at: i64,
@@ -38,22 +38,34 @@ struct Act {
     key_until: i64,
 }
 
-struct World {
-    store: Sqlite,
-    acts: BTreeMap<String, Act>,
-    /// The sessions of the two people.
-    sessions: [(String, &'static str); 2],
-    /// When a session was reported as ended, and whose it was.
-    ended: Vec<(String, &'static str, i64)>,
+/// A session of a person who decides.
+#[derive(Clone)]
+struct PersonSession {
+    id: String,
+    person: &'static str,
 }
 
-impl Act {
+struct EndedSession {
+    session: PersonSession,
+    /// When it was reported as ended.
+    at: i64,
+}
+
+struct World {
+    store: Sqlite,
+    approvals: BTreeMap<String, KnownApproval>,
+    /// The live sessions of the two people.
+    sessions: [PersonSession; 2],
+    ended: Vec<EndedSession>,
+}
+
+impl KnownApproval {
     fn state_at(&self, now: i64) -> State {
         let is_open = matches!(self.state, State::Pending | State::Approved);
         if is_open && self.created_at + OPEN <= now { State::Expired } else { self.state }
     }
 
-    /// Returns whether the object still has to know the act.
+    /// Returns whether the object still has to store the approval.
     fn is_known(&self, now: i64) -> bool {
         (self.created_at + 2 * OPEN).max(self.key_until) > now
     }
@@ -72,8 +84,8 @@ fn refusal(state: State) -> ApprovalError {
 fn run(simulation: &mut Simulation) {
     let mut world = World {
         store: Sqlite::of::<Confirmations>(),
-        acts: BTreeMap::new(),
-        sessions: ["ada", "root"].map(|person| (format!("ses_{person}"), person)),
+        approvals: BTreeMap::new(),
+        sessions: ["ada", "root"].map(|person| PersonSession { id: format!("ses_{person}"), person }),
         ended: Vec::new(),
     };
     for _ in 0..150 {
@@ -94,19 +106,19 @@ fn run(simulation: &mut Simulation) {
 }
 
 impl World {
-    fn an_act(&self, simulation: &mut Simulation) -> String {
-        let latest: Vec<&String> = self.acts.keys().rev().take(6).collect();
+    fn an_id(&self, simulation: &mut Simulation) -> String {
+        let latest: Vec<&String> = self.approvals.keys().rev().take(6).collect();
         if latest.is_empty() { "cnf_unknown".to_owned() } else { (*simulation.random.pick(&latest)).clone() }
     }
 
     fn ask(&mut self, simulation: &mut Simulation) {
         let (requester, fingerprint) =
-            (*simulation.random.pick(&REQUESTERS), *simulation.random.pick(&PRINTS));
+            (*simulation.random.pick(&REQUESTERS), *simulation.random.pick(&FINGERPRINTS));
         // A client whose request got no answer asks again.
         for _ in 0..2 {
             let number = simulation.name("");
             let id = format!("cnf_{number:0>6}");
-            let act = ApprovalRequest {
+            let approval = ApprovalRequest {
                 id: id.clone(),
                 requester: requester.to_owned(),
                 fingerprint: fingerprint.to_owned(),
@@ -120,30 +132,40 @@ impl World {
                 created_at: Timestamp(0),
             };
             let now = simulation.now;
-            let is_open = |act: &&Act| {
-                act.requester == requester
-                    && act.created_at + OPEN > now
-                    && matches!(act.state, State::Pending | State::Approved)
+            let is_open = |approval: &&KnownApproval| {
+                approval.requester == requester
+                    && approval.created_at + OPEN > now
+                    && matches!(approval.state, State::Pending | State::Approved)
             };
-            let sent = simulation.send::<Confirmations>(&self.store, &Command::Ask(Box::new(act)));
+            let sent = simulation.send::<Confirmations>(&self.store, &Command::Ask(Box::new(approval)));
             let is_answered = sent.is_answered();
             if let Some(reply) = sent.reply() {
                 // After the clock went back, two may be open: the later one counts.
-                let same = self.acts.iter().filter(|(_, act)| is_open(act) && act.fingerprint == fingerprint);
-                let known = same.max_by_key(|(_, act)| act.created_at);
-                let open = self.acts.values().filter(is_open).count();
+                let same = self
+                    .approvals
+                    .iter()
+                    .filter(|(_, approval)| is_open(approval) && approval.fingerprint == fingerprint);
+                let known = same.max_by_key(|(_, approval)| approval.created_at);
+                let open = self.approvals.values().filter(is_open).count();
                 match reply {
                     Reply::Asked(found) => match known {
-                        Some((known, act)) => {
-                            assert_eq!((&found.act.id, found.state), (known, act.state_at(now)));
+                        Some((known, approval)) => {
+                            assert_eq!((&found.act.id, found.state), (known, approval.state_at(now)));
                         }
                         None => {
                             assert_eq!((&found.act.id, found.state), (&id, State::Pending));
                             let (created_at, by, key) = (now, None, None);
                             let state = State::Pending;
-                            let act =
-                                Act { requester, fingerprint, created_at, state, by, key, key_until: 0 };
-                            self.acts.insert(id, act);
+                            let approval = KnownApproval {
+                                requester,
+                                fingerprint,
+                                created_at,
+                                state,
+                                by,
+                                key,
+                                key_until: 0,
+                            };
+                            self.approvals.insert(id, approval);
                         }
                     },
                     Reply::Full(_) => assert!(i64::try_from(open).unwrap() >= MAX_OPEN),
@@ -157,15 +179,16 @@ impl World {
     }
 
     fn use_up(&mut self, simulation: &mut Simulation) {
-        let id = self.an_act(simulation);
-        let known = self.acts.get(&id).cloned();
-        let (mut requester, mut fingerprint) =
-            known.as_ref().map_or(("token a", "pay 1"), |act| (act.requester, act.fingerprint));
+        let id = self.an_id(simulation);
+        let known = self.approvals.get(&id).cloned();
+        let (mut requester, mut fingerprint) = known
+            .as_ref()
+            .map_or(("token a", "pay 1"), |approval| (approval.requester, approval.fingerprint));
         if simulation.random.one_in(6) {
             requester = *simulation.random.pick(&REQUESTERS);
         }
         if simulation.random.one_in(6) {
-            fingerprint = *simulation.random.pick(&PRINTS);
+            fingerprint = *simulation.random.pick(&FINGERPRINTS);
         }
         let key = simulation.random.one_in(2).then(|| format!("key {}", simulation.random.below(3)));
         for _ in 0..2 {
@@ -183,13 +206,13 @@ impl World {
                     (Reply::Asked(found), Err(ApprovalError::Pending)) => assert_eq!(found.act.id, id),
                     (Reply::Refused(why), Err(wanted)) => assert_eq!(why, wanted, "{id}"),
                     (Reply::Approved(by, is_expired), Ok(())) => {
-                        let act = self.acts.get_mut(&id).expect("an act");
-                        assert_eq!(act.by, Some(by.as_str()).and_then(person));
-                        assert_eq!(*is_expired, act.created_at + OPEN <= simulation.now);
-                        if act.state == State::Approved {
-                            act.state = State::Used;
-                            act.key_until = if key.is_some() { simulation.now + KEPT } else { 0 };
-                            act.key.clone_from(&key);
+                        let approval = self.approvals.get_mut(&id).expect("an approval");
+                        assert_eq!(approval.by, Some(by.as_str()).and_then(person));
+                        assert_eq!(*is_expired, approval.created_at + OPEN <= simulation.now);
+                        if approval.state == State::Approved {
+                            approval.state = State::Used;
+                            approval.key_until = if key.is_some() { simulation.now + KEPT } else { 0 };
+                            approval.key.clone_from(&key);
                         }
                     }
                     _ => panic!("{id}: {reply:?}, not {wanted:?}"),
@@ -209,26 +232,30 @@ impl World {
         key: Option<&String>,
         now: i64,
     ) -> Result<(), ApprovalError> {
-        let act = self.acts.get(id).filter(|act| act.is_known(now) && act.requester == requester);
-        let Some(act) = act else { return Err(ApprovalError::Unknown) };
-        match act.state_at(now) {
+        let approval = self
+            .approvals
+            .get(id)
+            .filter(|approval| approval.is_known(now) && approval.requester == requester);
+        let Some(approval) = approval else { return Err(ApprovalError::Unknown) };
+        match approval.state_at(now) {
             State::Expired => Err(ApprovalError::Expired),
-            _ if act.fingerprint != fingerprint => Err(ApprovalError::Changed),
+            _ if approval.fingerprint != fingerprint => Err(ApprovalError::Changed),
             State::Approved => Ok(()),
-            State::Used if key.is_some() && act.key.as_ref() == key => Ok(()),
+            State::Used if key.is_some() && approval.key.as_ref() == key => Ok(()),
             state => Err(refusal(state)),
         }
     }
 
     fn decide(&mut self, simulation: &mut Simulation) {
-        let (id, approves) = (self.an_act(simulation), simulation.random.below(4) > 0);
-        let (mut session, mut by) = simulation.random.pick(&self.sessions).clone();
+        let (id, approves) = (self.an_id(simulation), simulation.random.below(4) > 0);
+        let mut session = simulation.random.pick(&self.sessions).clone();
         // A command of a session that has ended may be under way.
         let last = self.ended.last().filter(|_| simulation.random.one_in(3));
-        let ended_at = last.map(|(ended, person, at)| {
-            (session, by) = (ended.clone(), *person);
-            *at
+        let ended_at = last.map(|ended| {
+            session = ended.session.clone();
+            ended.at
         });
+        let PersonSession { id: session, person: by } = session;
         let age = simulation.random.within(0, 6);
         let author = Author {
             user: Some(by.to_owned()),
@@ -249,13 +276,13 @@ impl World {
         // A minute is longer than a command is on its way, by far.
         assert!(ended_at.is_none_or(|at| now - at >= 55), "{session} has ended");
         let wanted = if approves { State::Approved } else { State::Rejected };
-        let Some(act) = self.acts.get_mut(&id).filter(|act| act.is_known(now)) else {
+        let Some(approval) = self.approvals.get_mut(&id).filter(|approval| approval.is_known(now)) else {
             return assert_eq!(reply, Reply::Found(None));
         };
-        match (act.state_at(now), &reply) {
+        match (approval.state_at(now), &reply) {
             (State::Pending, Reply::Found(Some(found))) => {
                 assert_eq!(found.state, wanted);
-                (act.state, act.by) = (wanted, Some(by));
+                (approval.state, approval.by) = (wanted, Some(by));
             }
             (state, Reply::Found(Some(_))) => assert_eq!(state, wanted),
             (state, reply) => assert_eq!(*reply, Reply::Refused(refusal(state))),
@@ -265,35 +292,38 @@ impl World {
     fn find(&mut self, simulation: &mut Simulation) {
         let now = simulation.now;
         if simulation.random.one_in(2) {
-            let id = self.an_act(simulation);
+            let id = self.an_id(simulation);
             let sent = simulation.send::<Confirmations>(&self.store, &Command::Find(id.clone()));
             let Some(Reply::Found(found)) = sent.reply() else { return };
-            let act = self.acts.get(&id).filter(|act| act.is_known(now));
+            let approval = self.approvals.get(&id).filter(|approval| approval.is_known(now));
             match found {
-                Some(found) => check_found(&found, act.expect("an act"), now),
+                Some(found) => check_found(&found, approval.expect("an approval"), now),
                 // Without its details, it is kept only for its key.
                 None => {
-                    assert!(act.is_none_or(|act| act.created_at + 2 * OPEN <= now + 5), "{id} is missing");
+                    assert!(
+                        approval.is_none_or(|approval| approval.created_at + 2 * OPEN <= now + 5),
+                        "{id} is missing"
+                    );
                 }
             }
             return;
         }
         let sent = simulation.send::<Confirmations>(&self.store, &Command::List(None, 100));
         let Some(Reply::All(all)) = sent.reply() else { return };
-        let wanted = self.acts.values().filter(|act| act.created_at + 2 * OPEN > now).count();
+        let wanted = self.approvals.values().filter(|approval| approval.created_at + 2 * OPEN > now).count();
         assert_eq!(all.len(), wanted);
         for found in all {
-            check_found(&found, &self.acts[&found.act.id], now);
+            check_found(&found, &self.approvals[&found.act.id], now);
         }
     }
 
     fn end_sessions(&mut self, simulation: &mut Simulation) {
         let at = simulation.random.below(2);
-        let (session, person) = self.sessions[at].clone();
-        let ids = format!("[{session:?}]");
+        let session = self.sessions[at].clone();
+        let ids = format!("[{:?}]", session.id);
         if simulation.send::<Confirmations>(&self.store, &Command::EndedSessions(ids)).reply().is_some() {
-            self.ended.push((session, person, simulation.now));
-            self.sessions[at].0 = simulation.name("ses_");
+            self.ended.push(EndedSession { session, at: simulation.now });
+            self.sessions[at].id = simulation.name("ses_");
         }
     }
 
@@ -301,9 +331,9 @@ impl World {
         simulation.alarm::<Confirmations>(&self.store);
         // What is deleted is over for ever: the clock does not go back before it.
         let now = simulation.now;
-        self.acts.retain(|_, act| act.is_known(now));
+        self.approvals.retain(|_, approval| approval.is_known(now));
         let rows = self.store.run("SELECT count(*) FROM acts", &[]).expect("a count");
-        assert_eq!(rows[0].integer(0), Ok(i64::try_from(self.acts.len()).unwrap()));
+        assert_eq!(rows[0].integer(0), Ok(i64::try_from(self.approvals.len()).unwrap()));
         let shown =
             self.store.run("SELECT count(*) FROM acts WHERE shown <> '' AND until <= ?", &[now.into()]);
         assert_eq!(shown.expect("a count")[0].integer(0), Ok(0), "details are kept too long");
@@ -314,11 +344,11 @@ fn person(name: &str) -> Option<&'static str> {
     ["ada", "root"].into_iter().find(|known| *known == name)
 }
 
-fn check_found(found: &Approval, act: &Act, now: i64) {
-    assert_eq!(found.state, act.state_at(now), "{}", found.act.id);
+fn check_found(found: &Approval, approval: &KnownApproval, now: i64) {
+    assert_eq!(found.state, approval.state_at(now), "{}", found.act.id);
     assert_eq!(
         (found.act.requester.as_str(), found.act.fingerprint.as_str()),
-        (act.requester, act.fingerprint)
+        (approval.requester, approval.fingerprint)
     );
-    assert_eq!(found.decided_by.as_deref(), act.by);
+    assert_eq!(found.decided_by.as_deref(), approval.by);
 }
