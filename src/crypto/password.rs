@@ -23,6 +23,25 @@ pub enum NotVerified {
     OutOfMemory,
 }
 
+/// Why a password was not hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotHashed {
+    /// The salt is too short, or Argon2 does not accept the parameters.
+    InvalidInput,
+    /// There is not enough memory.
+    OutOfMemory,
+}
+
+impl From<NotHashed> for NotVerified {
+    /// A salt that Argon2 does not accept counts as a wrong password.
+    fn from(not_hashed: NotHashed) -> Self {
+        match not_hashed {
+            NotHashed::InvalidInput => Self::Wrong,
+            NotHashed::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
+
 /// The cost of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
@@ -56,14 +75,16 @@ impl Cost {
     }
 }
 
-/// Hashes a password for storage, with the first 16 bytes of `salt`, which must be fresh. Returns `None` if `salt` is
-/// shorter, or if there is not enough memory.
-#[must_use]
-pub fn hash(password: &str, salt: &[u8], cost: Cost) -> Option<String> {
-    let salt = salt.get(..SALT)?;
-    let hash = derive(password, salt, cost).ok()?;
+/// Hashes a password for storage, with the first 16 bytes of `salt`, which must be fresh.
+///
+/// # Errors
+///
+/// See [`NotHashed`].
+pub fn hash(password: &str, salt: &[u8], cost: Cost) -> Result<String, NotHashed> {
+    let salt = salt.get(..SALT).ok_or(NotHashed::InvalidInput)?;
+    let hash = derive(password, salt, cost)?;
     let (salt, hash) = (encoding::base64_unpadded(salt), encoding::base64_unpadded(&hash));
-    Some(format!("{PHC}m={},t={},p=1${salt}${hash}", cost.memory, cost.passes))
+    Ok(format!("{PHC}m={},t={},p=1${salt}${hash}", cost.memory, cost.passes))
 }
 
 /// Checks a password against a stored one, in constant time. Does the work of a hash with this cost, also without a
@@ -118,17 +139,17 @@ impl Stored {
     }
 }
 
-/// A salt that Argon2 does not accept counts as a wrong password.
-fn derive(password: &str, salt: &[u8], cost: Cost) -> Result<[u8; HASH], NotVerified> {
+fn derive(password: &str, salt: &[u8], cost: Cost) -> Result<[u8; HASH], NotHashed> {
     #[cfg(test)]
-    tests::count(cost);
-    let parameters = Params::new(cost.memory, cost.passes, 1, Some(HASH)).map_err(|_| NotVerified::Wrong)?;
+    tests::count(cost)?;
+    let parameters =
+        Params::new(cost.memory, cost.passes, 1, Some(HASH)).map_err(|_| NotHashed::InvalidInput)?;
     let mut hash = [0; HASH];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
         .hash_password_into(password.as_bytes(), salt, &mut hash)
         .map_err(|error| match error {
-            argon2::Error::OutOfMemory => NotVerified::OutOfMemory,
-            _ => NotVerified::Wrong,
+            argon2::Error::OutOfMemory => NotHashed::OutOfMemory,
+            _ => NotHashed::InvalidInput,
         })?;
     Ok(hash)
 }
@@ -151,10 +172,26 @@ mod tests {
     thread_local! {
         /// What hashing did: memory × passes.
         static WORK: Cell<u64> = const { Cell::new(0) };
+        /// The memory that there is, in KiB.
+        static MEMORY: Cell<u32> = const { Cell::new(u32::MAX) };
     }
 
-    pub(super) fn count(cost: Cost) {
+    pub(super) fn count(cost: Cost) -> Result<(), NotHashed> {
         WORK.set(WORK.get() + u64::from(cost.memory) * u64::from(cost.passes));
+        if cost.memory > MEMORY.get() { Err(NotHashed::OutOfMemory) } else { Ok(()) }
+    }
+
+    #[test]
+    fn a_lack_of_memory_is_no_wrong_password() {
+        let (earlier, present) = (Cost { memory: 19, passes: 2 }, Cost { memory: 64, passes: 2 });
+        let stored = hash(PASSWORD, &[7; 16], earlier).expect("a hash");
+        MEMORY.set(63);
+        assert_eq!(hash(PASSWORD, &[7; 16], present), Err(NotHashed::OutOfMemory));
+        assert_eq!(verify(PASSWORD, None, present).map(drop), Err(NotVerified::OutOfMemory));
+        assert!(verify(PASSWORD, Some(&stored), present).is_ok(), "the stored hash needs less");
+        MEMORY.set(18);
+        assert_eq!(verify(PASSWORD, Some(&stored), present).map(drop), Err(NotVerified::OutOfMemory));
+        MEMORY.set(u32::MAX);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
         },
         rotation::rotate,
     },
-    crypto::password,
+    crypto::password::{self, NotHashed},
     guards::limiter,
     http::{
         form::Form,
@@ -174,13 +174,17 @@ pub(super) async fn recover<E: Effects>(
     }
 }
 
-/// Hashes a password, with the present cost.
-pub(super) fn hash<E: Effects>(call: Call<'_>, effects: &E, password: &str) -> Result<String, Fault> {
+/// Hashes a password, with the present cost. Nothing was written or used up before.
+pub(super) fn hash<E: Effects>(call: Call<'_>, effects: &E, password: &str) -> Result<String, EarlyResponse> {
     let cost = call.cx.accounts.passwords.cost;
-    password::hash(password, &effects.random(), cost).ok_or(Fault::Internal)
+    password::hash(password, &effects.random(), cost).map_err(|not_hashed| match not_hashed {
+        NotHashed::OutOfMemory => Rejection::Overloaded.into(),
+        NotHashed::InvalidInput => Fault::Internal.into(),
+    })
 }
 
-/// Hashes the right password of an account again, if its stored hash costs less than a new one does.
+/// Hashes the right password of an account again, if its stored hash costs less than a new one does, and there is enough
+/// memory.
 pub(super) async fn rehashed_at_present_cost<E: Effects>(
     call: Call<'_>,
     effects: &E,
@@ -190,11 +194,13 @@ pub(super) async fn rehashed_at_present_cost<E: Effects>(
     if !password::is_cheaper(&account.password, call.cx.accounts.passwords.cost) {
         return Ok(account);
     }
+    // The password is right. The next sign-in tries again.
+    let Ok(stored) = hash(call, effects, password) else { return Ok(account) };
     let rehash = Rehash {
         user: account.id.clone(),
         compared: account.password,
         version: account.status.version,
-        stored: hash(call, effects, password)?,
+        stored,
     };
     match call_passwords(effects, PasswordCommand::Rehash(rehash)).await? {
         PasswordReply::Stored(Some(password)) => Ok(Account { password, ..account }),
@@ -217,7 +223,7 @@ impl<'a> Offered<'a> {
         Ok(Self { password, revoke_tokens })
     }
 
-    fn hashed<E: Effects>(&self, call: Call<'_>, effects: &E) -> Result<NewPassword, Fault> {
+    fn hashed<E: Effects>(&self, call: Call<'_>, effects: &E) -> Result<NewPassword, EarlyResponse> {
         Ok(NewPassword { stored: hash(call, effects, self.password)?, revoke_tokens: self.revoke_tokens })
     }
 }

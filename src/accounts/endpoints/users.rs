@@ -328,7 +328,7 @@ pub(super) fn new_user<E: Effects>(
     email: String,
     name: Option<String>,
     password: &str,
-) -> Result<NewUser, Fault> {
+) -> Result<NewUser, EarlyResponse> {
     let password = passwords::hash(call, effects, password)?;
     Ok(NewUser { id: effects.new_id("usr_"), email, name, password })
 }
