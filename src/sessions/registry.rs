@@ -328,7 +328,7 @@ fn check(
     let expires_at = limits.end(created_at, last_seen_at, time(0)?);
     if expires_at <= now {
         if last_seen == LastSeen::Update {
-            ends::delete_one(store, id, now)?;
+            ends::delete(store, "id = ?", &[id.into()], now)?;
         }
         return Ok(Reply::Gone);
     }

@@ -7,7 +7,9 @@
 //!    somebody who has copied the cookie before gains nothing by it, and loses the session.
 //! 2. The replaced session lives on for [`REPLACED_FOR`], because other tabs of the browser may have sent requests with
 //!    its cookie already. In that time it is not recent, not extended and not listed.
-//! 3. A replaced session that authenticates again gets the session that has replaced it.
+//! 3. A replaced session that authenticates again gets the latest session that has replaced it. That one does not become
+//!    more recent by it, because somebody may have copied its cookie, too.
+//! 4. Ending a replaced session on request ends those that have replaced it: its browser has their cookie, or gets it.
 
 use std::time::Duration;
 
@@ -44,6 +46,21 @@ pub struct Replacement {
     pub live: LiveSession,
 }
 
+/// The session `?1`, and those that have replaced it.
+pub(super) const LATEST: &str = "WITH RECURSIVE latest (id) AS (
+    VALUES (?1) UNION
+    SELECT replaced_by FROM sessions JOIN latest USING (id) WHERE replaced_by IS NOT NULL
+) SELECT id FROM latest";
+
+/// The session `?1`, those that it has replaced, and those that have replaced it if it is live at `?2`: who has the
+/// cookie of an expired session cannot end the present one.
+pub(super) const ALL: &str = "WITH RECURSIVE line (id) AS (
+    VALUES (?1) UNION
+    SELECT iif(sessions.id = line.id, sessions.replaced_by, sessions.id) FROM sessions JOIN line
+        ON (sessions.id = line.id AND sessions.replaced_by IS NOT NULL AND sessions.expires_at > ?2)
+            OR sessions.replaced_by = line.id
+) SELECT id FROM line";
+
 /// Replaces the session of the author. Its time of authentication is now, even if a wrong clock had set a later one.
 pub(super) fn replace(
     store: &impl Store,
@@ -56,12 +73,14 @@ pub(super) fn replace(
     if check(store, old, Limits::default(), now, LastSeen::Keep)? == Reply::Gone {
         return Ok(Reply::Refused(author.refusal()));
     }
-    let rows = store.run("SELECT replaced_by FROM sessions WHERE id = ?", &[old.into()])?;
-    let known = rows.first().map_or(Ok(None), |row| row.optional_text(0))?;
-    let id = if let Some(known) = known {
-        store.run("UPDATE sessions SET authenticated_at = ? WHERE id = ?", &[now.into(), (&known).into()])?;
-        known
-    } else {
+    let latest = store.run(
+        &format!("SELECT id FROM sessions WHERE id IN ({LATEST}) AND replaced_by IS NULL"),
+        &[old.into()],
+    )?;
+    // The latest one may have ended: it reached the maximum number of sessions.
+    let Some(latest) = latest.first() else { return Ok(Reply::Refused(author.refusal())) };
+    let mut id = latest.text(0)?;
+    if id == *old {
         store.run(
             "INSERT INTO sessions
                 (id, created_at, last_seen_at, expires_at, user_agent, address, authenticated_at, place, user_version)
@@ -73,8 +92,8 @@ pub(super) fn replace(
             "UPDATE sessions SET replaced_by = ?, expires_at = min(expires_at, ?) WHERE id = ?",
             &[new_session.into(), now.plus(REPLACED_FOR).into(), old.into()],
         )?;
-        new_session.clone()
-    };
+        id.clone_from(new_session);
+    }
     match check(store, &id, Limits::default(), now, LastSeen::Keep)? {
         Reply::Live(live) => Ok(Reply::Replacement(Replacement { id, live })),
         // The user has signed out of it.

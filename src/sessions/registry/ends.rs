@@ -13,7 +13,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LastSeen, Reply, check, done, status};
+use super::{
+    LastSeen, Reply,
+    authentication::{ALL, LATEST},
+    check, done, status,
+};
 use crate::{
     base::time::Timestamp,
     identity::{
@@ -97,21 +101,22 @@ pub(super) fn delete_selected(
             delete(store, "1", &[], now)
         }
         Which::Others => {
-            delete(store, "replaced_by IS NOT NULL AND id <> ?", &[own_session.into()], now)?;
             // A request that the browser sent before it had the new cookie must not end the new session.
             delete(
                 store,
-                "id <> ?1 AND id IS NOT (SELECT replaced_by FROM sessions WHERE id = ?1)",
+                &format!("replaced_by IS NOT NULL AND id NOT IN ({LATEST})"),
                 &[own_session.into()],
                 now,
-            )
+            )?;
+            delete(store, &format!("id NOT IN ({LATEST})"), &[own_session.into()], now)
         }
     }
 }
 
-/// Deletes a session, and the one that it has replaced, and records that they ended.
+/// Deletes a session, those that it has replaced, and those that have replaced it ([`ALL`]), and records that they
+/// ended. Returns a row if the session itself was there.
 pub(super) fn delete_one(store: &impl Store, id: &str, now: Timestamp) -> Result<Vec<SqlRow>, StoreError> {
-    delete(store, "replaced_by = ?", &[id.into()], now)?;
+    delete(store, &format!("id <> ?1 AND id IN ({ALL})"), &[id.into(), now.into()], now)?;
     delete(store, "id = ?", &[id.into()], now)
 }
 

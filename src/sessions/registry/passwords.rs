@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reply, UserStatus, apply, done, ends};
+use super::{Reply, UserStatus, apply, authentication::LATEST, done, ends};
 use crate::{
     base::time::Timestamp,
     platform::store::{Store, StoreError, add_column, run_all},
@@ -18,7 +18,7 @@ pub struct PasswordChange {
     pub status: UserStatus,
     /// The version that the change gave the user.
     pub version: i64,
-    /// The session in which the user changed the password. It stays, and so does one that has replaced it.
+    /// The session in which the user changed the password. It stays, and so do those that have replaced it.
     pub kept_session: Option<String>,
 }
 
@@ -37,10 +37,11 @@ pub(super) fn changed(
     )?;
     if let Some(session) = kept_session {
         store.run(
-            "UPDATE sessions SET user_version = ?1
-             WHERE (id = ?2 OR id = (SELECT replaced_by FROM sessions WHERE id = ?2))
-                AND coalesce(user_version, 0) < ?1",
-            &[(*version).into(), session.into()],
+            &format!(
+                "UPDATE sessions SET user_version = ?2
+                 WHERE id IN ({LATEST}) AND coalesce(user_version, 0) < ?2"
+            ),
+            &[session.into(), (*version).into()],
         )?;
     }
     let ended = ends::delete(store, "coalesce(user_version, 0) < ?", &[(*version).into()], now)?;

@@ -55,9 +55,19 @@ impl Reference {
         ids.len().try_into().unwrap()
     }
 
-    /// Ends a session, and the one that it has replaced, which does not count.
+    /// Returns a session and those that have replaced it.
+    fn latest(&self, one: &str) -> Vec<String> {
+        let next = |id: &String| self.rows.get(id).and_then(|row| row.replaced_by.clone());
+        std::iter::successors(Some(one.to_owned()), next).collect()
+    }
+
+    /// Ends a session, those that it has replaced, and those that have replaced it if it is live. They do not count.
     fn end_one(&mut self, now: i64, one: &str) -> u64 {
-        self.end(now, |_, row| row.replaced_by.as_deref() == Some(one));
+        let is_live = self.rows.get(one).is_some_and(|row| row.expires_at > now);
+        let later = if is_live { self.latest(one) } else { vec![] };
+        let earlier: Vec<String> =
+            self.rows.keys().filter(|id| self.latest(id).iter().any(|later| later == one)).cloned().collect();
+        self.end(now, |id, _| id != one && later.iter().chain(&earlier).any(|other| other == id));
         self.end(now, |id, _| id == one)
     }
 
@@ -69,9 +79,9 @@ impl Reference {
                 self.end(now, |_, _| true)
             }
             Which::Others => {
-                let replacement = self.rows.get(own).and_then(|row| row.replaced_by.clone());
-                self.end(now, |id, row| row.replaced_by.is_some() && id != own);
-                self.end(now, |id, _| id != own && Some(id) != replacement.as_deref())
+                let kept = self.latest(own);
+                self.end(now, |id, row| row.replaced_by.is_some() && !kept.iter().any(|kept| kept == id));
+                self.end(now, |id, _| !kept.iter().any(|kept| kept == id))
             }
         }
     }
@@ -101,7 +111,7 @@ impl Reference {
                 }
                 None => {
                     if self.is_active() && self.rows.get(id).is_some_and(|row| row.expires_at > now) {
-                        self.end_one(now, id);
+                        self.end(now, |other, _| other == id);
                     }
                     Reply::Gone
                 }
@@ -149,11 +159,7 @@ impl Reference {
             Command::PasswordChanged(change) => {
                 self.set_status(&change.status, now);
                 self.password_version = self.password_version.max(change.version);
-                let kept = change
-                    .kept_session
-                    .as_ref()
-                    .and_then(|id| self.rows.get(id).map(|row| (id.clone(), row.replaced_by.clone())));
-                for id in kept.into_iter().flat_map(|(id, replacement)| [Some(id), replacement]).flatten() {
+                for id in change.kept_session.iter().flat_map(|id| self.latest(id)).collect::<Vec<_>>() {
                     if let Some(row) = self.rows.get_mut(&id) {
                         row.version = row.version.max(change.version);
                     }
@@ -219,11 +225,8 @@ impl Reference {
             return refused;
         }
         let row = self.rows[old].clone();
-        let id = if let Some(known) = row.replaced_by {
-            if let Some(row) = self.rows.get_mut(&known) {
-                row.authenticated_at = now;
-            }
-            known
+        let id = if row.replaced_by.is_some() {
+            self.latest(old).pop().expect("a session")
         } else {
             let id = request.new_session.clone();
             let new =

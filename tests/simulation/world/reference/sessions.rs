@@ -21,39 +21,34 @@ impl Reference {
                 assert_eq!(self.sign_ins[&session.id].version, status.version);
                 self.opened.insert(session.id.clone());
             }
-            (Command::SignOut(id), _) => self.end(|session, replaced| session == id || replaced == Some(id)),
+            (Command::SignOut(id), _) => self.end_one(id),
             (Command::End(end), Reply::Done(_)) => {
                 let own = end.author.as_ref().and_then(|author| match &author.credential {
                     Credential::Session(id) => Some(id.clone()),
                     Credential::Token(_) => None,
                 });
-                let kept = own.as_ref().and_then(|own| self.replaced_by.get(own)).cloned();
+                let kept = own.as_ref().map_or(vec![], |own| self.latest(own));
                 let of: BTreeSet<String> = self.of(user).collect();
                 match &end.which {
-                    Which::One(id) => self.end(|session, replaced| session == id || replaced == Some(id)),
-                    Which::All => self.end(|session, _| of.contains(session)),
-                    Which::Others => self.end(|session, _| {
-                        of.contains(session)
-                            && Some(session) != own.as_ref()
-                            && Some(session) != kept.as_ref()
-                    }),
+                    Which::One(id) => self.end_one(id),
+                    Which::All => self.end(|session| of.contains(session)),
+                    Which::Others => self.end(|session| of.contains(session) && !kept.contains(session)),
                 }
             }
             (Command::Apply(new), Reply::UserStatus(Some(known))) if new == known && !known.active => {
                 let of: BTreeSet<String> = self.of(user).collect();
-                self.end(|session, _| of.contains(session));
+                self.end(|session| of.contains(session));
             }
             (Command::PasswordChanged(change), _) => {
                 let kept = change.kept_session.as_ref().filter(|kept| !self.ended.contains(*kept));
-                let replacement = kept.and_then(|kept| self.replaced_by.get(kept)).cloned();
-                for session in kept.into_iter().chain(&replacement) {
-                    if let Some(sign_in) = self.sign_ins.get_mut(session) {
+                for session in kept.map_or(vec![], |kept| self.latest(kept)) {
+                    if let Some(sign_in) = self.sign_ins.get_mut(&session) {
                         sign_in.version = sign_in.version.max(change.version);
                     }
                 }
                 let earlier: BTreeSet<String> =
                     self.of(user).filter(|id| self.sign_ins[id].version < change.version).collect();
-                self.end(|session, _| earlier.contains(session));
+                self.end(|session| earlier.contains(session));
             }
             (Command::Reauthenticate(request), Reply::Replacement(replacement)) => {
                 if let Credential::Session(old) = &request.author.credential {
@@ -61,7 +56,8 @@ impl Reference {
                     let sign_in = self.sign_ins[old].clone();
                     self.sign_ins.entry(replacement.id.clone()).or_insert(sign_in);
                     self.opened.insert(replacement.id.clone());
-                    self.replaced_by.insert(old.clone(), replacement.id.clone());
+                    // A replaced session gets the latest of those that have replaced it.
+                    self.replaced_by.entry(old.clone()).or_insert_with(|| replacement.id.clone());
                 }
             }
             _ => {}
@@ -73,10 +69,22 @@ impl Reference {
         self.opened.iter().filter(move |id| self.sign_ins[*id].user == user).cloned()
     }
 
-    fn end(&mut self, which: impl Fn(&String, Option<&String>) -> bool) {
-        let ended: Vec<String> =
-            self.opened.iter().filter(|id| which(id, self.replaced_by.get(*id))).cloned().collect();
+    fn end(&mut self, which: impl Fn(&String) -> bool) {
+        let ended: Vec<String> = self.opened.iter().filter(|id| which(id)).cloned().collect();
         self.ended.extend(ended);
+    }
+
+    /// Ends a session, those that it has replaced, and those that have replaced it.
+    fn end_one(&mut self, one: &String) {
+        let of: Vec<String> =
+            self.opened.iter().filter(|id| self.latest(id).contains(one)).cloned().collect();
+        let later = self.latest(one);
+        self.end(|session| of.contains(session) || later.contains(session));
+    }
+
+    /// Returns a session and those that have replaced it.
+    fn latest(&self, one: &str) -> Vec<String> {
+        std::iter::successors(Some(one.to_owned()), |id| self.replaced_by.get(id).cloned()).collect()
     }
 
     /// Checks that a sign-in may open its session.
