@@ -166,7 +166,7 @@ function hasInlineSchema({ content = {} }) {
   return Object.values(content).some(({ schema }) => !schema.$ref);
 }
 
-/** Returns the members of a body and its example, if it has one. */
+/** Returns the members of a body, unless it is a text, and its example, if it has one. */
 function contentTables(title, { content }, requiredAs, components) {
   return Object.entries(content).flatMap(([type, { schema, example }]) => [
     [
@@ -183,6 +183,7 @@ function contentTables(title, { content }, requiredAs, components) {
 }
 
 function memberTable(schema, requiredAs, components) {
+  if (schema.type === "string") return "A text.";
   const inline = (schema.allOf ?? [schema]).filter((part) => !isNamed(part));
   const rows = inline.flatMap((part) => memberRows(part, components));
   return table(["member", "type", requiredAs, "meaning"], rows);
@@ -306,7 +307,7 @@ export const CODES = [
     "invalid_body",
     (operation) =>
       operation.body !== undefined ||
-      ["all", "limit", "day", "ids"].some((name) => hasParameter(name)(operation)),
+      ["all", "limit", "day", "ids", "rule"].some((name) => hasParameter(name)(operation)),
   ],
   [400, "invalid_token", hasId("invites.redeem")],
   [

@@ -23,6 +23,7 @@
 //! | [`audit`] | the audit trail |
 //! | [`upstream`] | identity headers, the signed assertion, requests to upstream |
 //! | [`webhooks`] | signatures (a file a scheme), deduplication, the inbox |
+//! | [`metrics`] | counts of requests, kept by the edge; the live tail |
 //! | [`config`] | variables and secrets to one `Config` |
 //! | [`responses`] | refusals, pages, edits of upstream's responses |
 //! | [`gateway`] | the life of a request, on one page |
@@ -42,6 +43,7 @@ pub mod guards;
 pub mod http;
 pub mod idempotency;
 pub mod identity;
+pub mod metrics;
 pub mod platform;
 pub mod redirects;
 pub mod responses;

@@ -50,7 +50,7 @@ fn imports_point_inward() {
 }
 
 #[test]
-fn there_are_at_most_twenty_rooms_and_the_edge() {
+fn there_are_at_most_22_rooms_and_the_edge() {
     let folders = fs::read_dir("src").expect("a folder").flatten().filter(|entry| entry.path().is_dir());
     let mut found: Vec<String> =
         folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -59,7 +59,7 @@ fn there_are_at_most_twenty_rooms_and_the_edge() {
     let mut wanted = rooms();
     wanted.sort();
     assert_eq!(found, wanted, "the map of src/lib.rs names each folder");
-    assert!(found.len() <= 20, "{found:?}");
+    assert!(found.len() <= 22, "{found:?}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ use vestibule::{
         author::{Credential, Refusal},
         principal::Role,
     },
+    metrics::{Metrics, object::Step},
     platform::store::{FORMAT, Object},
     sessions::registry::{Sessions, Which},
     tokens::Tokens,
@@ -78,6 +79,7 @@ fn the_format_changes_with_the_types() {
         &[trace::<Credential>, trace::<ledger::Transition>, trace::<AnswerLocation>, trace::<Verdict>],
     );
     describe::<Limiter>(&mut list, &[]);
+    describe::<Metrics>(&mut list, &[trace::<Step>]);
     describe::<Sessions>(&mut list, &[trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<Which>]);
     describe::<Tokens>(&mut list, &[trace::<Role>]);
     let known = fs::read_to_string(LIST).unwrap_or_default();

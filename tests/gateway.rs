@@ -87,7 +87,7 @@ fn send(config: &Config, upstream: &Upstream, serialized: &str) -> (Answer<()>, 
 #[track_caller]
 fn own_reply(answer: Answer<()>) -> Reply {
     match answer {
-        Answer::Own(reply) => reply,
+        Answer::Own(reply) | Answer::Feed(reply, _) => reply,
         Answer::Relayed(..) | Answer::Watched(..) => panic!("upstream responded"),
     }
 }
@@ -97,7 +97,7 @@ fn relayed(answer: Answer<()>) -> HeaderEdits<'static> {
     match answer {
         Answer::Relayed((), edits) => edits,
         Answer::Watched(..) => panic!("a stream is watched"),
-        Answer::Own(reply) => panic!("the gateway responded: {reply:?}"),
+        Answer::Own(reply) | Answer::Feed(reply, _) => panic!("the gateway responded: {reply:?}"),
     }
 }
 
@@ -805,7 +805,7 @@ fn an_idempotency_key_belongs_to_one_host() {
         );
         let (answer, event) = send(&config, &upstream, &serialized);
         let status = match answer {
-            Answer::Own(reply) => reply.status,
+            Answer::Own(reply) | Answer::Feed(reply, _) => reply.status,
             Answer::Relayed(..) | Answer::Watched(..) => 200,
         };
         (status, event["decision"].as_str().unwrap_or_default().to_owned(), upstream.received.take().len())
@@ -859,7 +859,7 @@ fn replays_records_without_a_host_only_for_a_single_origin() {
         ));
         let (answer, event) = send(&config, &upstream, &serialized);
         let status = match answer {
-            Answer::Own(reply) => reply.status,
+            Answer::Own(reply) | Answer::Feed(reply, _) => reply.status,
             Answer::Relayed(..) | Answer::Watched(..) => 200,
         };
         assert_eq!((status, event["decision"].as_str()), (want.0, Some(want.1)), "{host}");
@@ -893,7 +893,9 @@ fn recognizes_events_of_version_0_1() {
         );
         let (answer, _) = send(&config, &upstream, &serialized);
         let is_duplicate = match answer {
-            Answer::Own(reply) => header(&reply, "x-webhook-duplicate") == Some("true"),
+            Answer::Own(reply) | Answer::Feed(reply, _) => {
+                header(&reply, "x-webhook-duplicate") == Some("true")
+            }
             Answer::Relayed(..) | Answer::Watched(..) => false,
         };
         (is_duplicate, upstream.received.take().len())

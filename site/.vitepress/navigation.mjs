@@ -68,6 +68,7 @@ export const SECTIONS = [
       page("Report mode", "docs/report-mode.md"),
       page("The console", "docs/console.md"),
       page("Operations", "docs/operations.md"),
+      page("Metrics", "docs/metrics.md"),
       page("Runbooks", "docs/runbooks.md"),
       page("On your own servers", "deploy/README.md"),
       page("Failures", "docs/failures.md"),

@@ -13,7 +13,7 @@ use crate::{
     accounts::pages::{self, CONSOLE, Pages},
     http::path::CanonicalPath,
     routing::{
-        built_in::{self, BrowserUse, BuiltInRoute, ROUTES, Requirement},
+        built_in::{self, BrowserUse, BuiltInRoute, Endpoint, ROUTES, Requirement},
         rule::{self, Access, Audit, Destination, Rule},
     },
     sessions::settings::{Check, Login},
@@ -43,6 +43,7 @@ pub(super) struct BoundStores {
     pub(super) checkouts: bool,
     pub(super) confirmations: bool,
     pub(super) audit: bool,
+    pub(super) metrics: bool,
     pub(super) kv: bool,
 }
 
@@ -111,6 +112,7 @@ impl BuiltInSettings {
                 checkouts: true,
                 confirmations: true,
                 audit: true,
+                metrics: true,
                 kv: true,
             },
             used: UsedFeatures {
@@ -193,6 +195,7 @@ pub(super) fn add_built_in_routes(
             rule.audit = Audit::BestEffort;
         }
         rule.recent = settings.recent_admin.filter(|_| route.is_sensitive());
+        rule.stream_check = (route.endpoint == Endpoint::TailDecisions).then_some(TAIL_CHECK);
         rule.idempotency = route.creates.then_some(idempotency::BUILT_IN).filter(|_| settings.bound.ledger);
         table.add(rule)?;
         if routes.peek().is_none_or(|next| next.path != route.path) {
@@ -241,6 +244,7 @@ fn enabled_routes(settings: BuiltInSettings) -> Vec<&'static BuiltInRoute> {
         Requirement::Approvals => settings.has_approvals(),
         Requirement::Flags => has_registry && bound.kv && used.feature_gates,
         Requirement::LogoutTokens => has_registry && settings.has_logout_tokens,
+        Requirement::Metrics => has_registry && bound.metrics,
         Requirement::Audit => has_registry && bound.audit,
     };
     ROUTES.iter().filter(exists).collect()
@@ -248,6 +252,9 @@ fn enabled_routes(settings: BuiltInSettings) -> Vec<&'static BuiltInRoute> {
 
 /// Default prefix of the built-in routes, with which [`ROUTES`] is written.
 pub(super) const DEFAULT_PREFIX: &str = "/api";
+
+/// The time between two checks of who watches the live tail.
+const TAIL_CHECK: Duration = Duration::from_secs(10);
 
 /// Default prefix of the pages, with which [`ROUTES`] is written.
 const DEFAULT_PAGES_PREFIX: &str = "/_vestibule";

@@ -15,6 +15,7 @@ macro_rules! with_object_classes {
             Ledger = crate::idempotency::ledger::Ledger;
             Limiter = crate::guards::limiter::Limiter;
             Logins = crate::accounts::logins::Logins;
+            Metrics = crate::metrics::Metrics;
             Sessions = crate::sessions::registry::Sessions;
             Tokens = crate::tokens::Tokens;
         }

@@ -67,6 +67,7 @@ use crate::{
     http::{path::CanonicalPath, request::Request},
     idempotency::settings::Settings as IdempotencySettings,
     identity::csrf,
+    metrics::Settings as MetricsSettings,
     redirects::site::Site,
     routing::{
         development::DevelopmentServer,
@@ -104,6 +105,8 @@ pub struct Config {
     pub idempotency: IdempotencySettings,
     /// The audit trail.
     pub audit: AuditSettings,
+    /// The numbers about requests.
+    pub metrics: MetricsSettings,
     /// The CSRF policy: the origins that may send state-changing requests.
     pub csrf: csrf::Policy,
     /// The route table.

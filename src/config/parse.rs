@@ -29,6 +29,7 @@ use crate::{
     http::{cookie::CookieName, origin::Origin, path::CanonicalPath, problem},
     idempotency::{SealingKeys, ledger::Ledger, settings::Settings as IdempotencySettings},
     identity::csrf,
+    metrics::{Metrics, Settings as MetricsSettings, analytics},
     platform::store::Object,
     redirects::{
         return_path::{self, LaxPattern},
@@ -197,6 +198,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             checkouts: bindings.has(Checkouts::CLASS.binding),
             confirmations: bindings.has(Confirmations::CLASS.binding),
             audit: bindings.has(Audit::CLASS.binding),
+            metrics: bindings.has(Metrics::CLASS.binding),
             kv: bindings.has("KV"),
         },
         used: UsedFeatures::detect(variables, !credentials.is_empty()),
@@ -306,6 +308,10 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         guards: GuardSettings { bot_check: guard_settings.bot_check, policy: guard_settings.policy },
         idempotency: IdempotencySettings { seals: SealingKeys::new(derivation), has_kv: bindings.has("KV") },
         audit: AuditSettings { retention: audit_retention?, keys: audit_keys },
+        metrics: MetricsSettings {
+            has_store: bindings.has(Metrics::CLASS.binding),
+            has_analytics: bindings.has(analytics::BINDING),
+        },
         csrf,
         rules,
         development_server,

@@ -18,7 +18,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Response;
 
 use super::{
-    bodies,
+    analytics, bodies,
     calls::{Call, ObjectReply},
     headers::serialize_edits,
     isolate::hooks,
@@ -35,9 +35,9 @@ use crate::{
     http::problem::Fault,
     platform::{
         effects::{
-            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, ClientPlace, DryRun, DryRuns,
-            HashedBody, Isolate, Kv, ObjectCalls, ReadBody, RequestBody, UpstreamCalls, UpstreamRequest,
-            UpstreamResponse,
+            AssetRequest, BodyError, BodyWasRead, Buffered, BufferedResponse, ClientPlace, DataPoint, DryRun,
+            DryRuns, HashedBody, Isolate, Kv, ObjectCalls, ReadBody, RequestBody, UpstreamCalls,
+            UpstreamRequest, UpstreamResponse,
         },
         memory::Memory,
         store::{Object, encode},
@@ -193,6 +193,13 @@ impl Isolate for EdgeEffects<'_> {
     fn log(&self, line: &str) {
         if self.dry_run.is_none() {
             sys::log(line);
+        }
+    }
+
+    fn write_data_point(&self, point: DataPoint<'_>) {
+        if self.dry_run.is_none() {
+            // Nothing depends on a data point.
+            let _ = analytics::write(&self.state.env, point);
         }
     }
 

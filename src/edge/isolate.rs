@@ -96,8 +96,8 @@ fn variables(env: &Env) -> String {
     JSON::stringify(&found).map(String::from).unwrap_or_default()
 }
 
-/// Returns the names of the bindings: services, namespaces of Durable Objects and of KV. Rate limiters have the prefix
-/// `limit:`.
+/// Returns the names of the bindings: services, namespaces of Durable Objects and of KV, datasets of Analytics Engine.
+/// Rate limiters have the prefix `limit:`.
 fn bindings(env: &Env) -> Vec<String> {
     let mut found = Vec::new();
     for (name, value) in entries(env) {
@@ -105,7 +105,7 @@ fn bindings(env: &Env) -> Vec<String> {
         let has = |method| {
             value.is_object() && sys::property(&value, method).is_ok_and(|found| found.is_function())
         };
-        if ["fetch", "idFromName", "getWithMetadata"].into_iter().any(has) {
+        if ["fetch", "idFromName", "getWithMetadata", "writeDataPoint"].into_iter().any(has) {
             found.push(name.clone());
         }
         if has("limit") && !has("fetch") {

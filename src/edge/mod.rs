@@ -13,17 +13,22 @@
 //! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | used by [`request`] and [`effects`]: bodies and their chunks, requests to upstream, AES-GCM, KV, calls of objects |
 //! | [`response`] | responses: the core's, and what it needs of upstream's |
 //! | [`streams`], `streams.js` | watches open streams; relays them, so that they can be ended |
+//! | [`feed`] | sends the events of a stream of the gateway's own |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
+//! | [`hand_over`], [`analytics`] | hands the counts of the isolate over, after the response; data points |
 //! | [`sys`] | JavaScript APIs that the crates lack |
 //!
 //! An ordinary request costs one call into WebAssembly, or two if it is forwarded. Its headers cross as one
 //! serialized string in each direction. The edge does not use the futures of `js_sys`: see [`pending`].
 
+mod analytics;
 mod bodies;
 mod calls;
 mod chunks;
 mod deliveries;
 mod effects;
+mod feed;
+mod hand_over;
 mod headers;
 mod hooks;
 mod isolate;

@@ -15,6 +15,8 @@ use super::{
     bodies::IncomingBody,
     calls::Call,
     effects::{EdgeEffects, send_post},
+    feed::{self, OpenFeed},
+    hand_over,
     isolate::{Isolate, isolate},
     pending::{self, JsResult, Waiter},
     response::{self, fault_response},
@@ -93,9 +95,16 @@ async fn run(state: RequestState, request_id: String, serialized: String) -> JsR
     let meta = meta(config, waiter, &request_id);
     let (answer, event) = gateway::handle(config, &effects, &request, meta).await;
     state.start_deferred_calls();
+    hand_over::start(&state, config);
     let watched = streams::relay(&state, &answer);
-    let response = response::finish(&state, answer, &event, &serialized).map(JsValue::from);
+    let feed = feed::open(&answer)?;
+    let body = feed.as_ref().map(OpenFeed::body);
+    let response = response::finish(&state, answer, body, &event, &serialized).map(JsValue::from);
     drop((event, effects));
+    if let Some(feed) = feed {
+        feed.start(state, request_id, serialized);
+        return response;
+    }
     if let Some(watched) = watched {
         watched.start(state, request_id, serialized);
     }
@@ -164,7 +173,7 @@ impl RequestState {
 }
 
 /// Logs that a deferred call failed.
-fn log_failed_call(binding: &str, message: &str) {
+pub(super) fn log_failed_call(binding: &str, message: &str) {
     let count = FAILED_CALLS.with(|count| {
         count.set(count.get().saturating_add(1));
         count.get()

@@ -22,15 +22,20 @@ use crate::{
     },
 };
 
-/// Builds the response that the core decided on, and logs the request.
+/// Builds the response that the core decided on, and logs the request. `body` is the body of a feed.
 pub(super) fn finish(
     state: &RequestState,
     answer: Answer<()>,
+    body: Option<JsValue>,
     event: &Event<'_>,
     serialized: &str,
 ) -> Result<Response, JsValue> {
     let upstream = match answer {
         Answer::Own(reply) => return own_response(&reply, event),
+        Answer::Feed(reply, _) => {
+            log(event);
+            return sys::respond_with(reply.status, &own_headers(&reply), &body.unwrap_or_default());
+        }
         // A watched stream is relayed by now.
         Answer::Relayed((), edits) | Answer::Watched((), edits, _) => {
             state.response.take().and_then(|response| relayed_response(response, &edits))
@@ -54,6 +59,10 @@ fn relayed_response(response: Response, edits: &HeaderEdits<'_>) -> Option<Respo
 
 fn own_response(reply: &Reply, event: &Event<'_>) -> Result<Response, JsValue> {
     log(event);
+    sys::respond(reply.status, &own_headers(reply), reply.body.as_deref())
+}
+
+fn own_headers(reply: &Reply) -> String {
     let mut edits = String::with_capacity(512);
     for (name, value) in &reply.headers {
         // A response with a text as its body already has a `Content-Type`.
@@ -62,7 +71,7 @@ fn own_response(reply: &Reply, event: &Event<'_>) -> Result<Response, JsValue> {
             if is_content_type { HeaderEdit::Set(name, value) } else { HeaderEdit::Append(name, value) };
         push_edit(&mut edits, edit);
     }
-    sys::respond(reply.status, &edits, reply.body.as_deref())
+    edits
 }
 
 fn log(event: &Event<'_>) {

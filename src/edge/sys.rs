@@ -39,6 +39,10 @@ extern "C" {
 
     #[wasm_bindgen(catch)]
     pub(super) fn respond(status: u16, edits: &str, body: Option<&str>) -> Result<Response, JsValue>;
+
+    /// The same with a stream as the body.
+    #[wasm_bindgen(catch, js_name = respond)]
+    pub(super) fn respond_with(status: u16, edits: &str, body: &JsValue) -> Result<Response, JsValue>;
 }
 
 /// A relay must still end after the module has stopped, so it cannot be Rust.
@@ -112,6 +116,48 @@ extern "C" {
         value: &JsValue,
         options: &JsValue,
     ) -> Result<JsValue, JsValue>;
+
+    /// A stream of the platform that passes bytes on. `web_sys` has only the standard one, of which the platform's is a
+    /// copy in JavaScript.
+    #[wasm_bindgen(extends = js_sys::Object)]
+    pub(super) type IdentityTransformStream;
+
+    #[wasm_bindgen(constructor, catch)]
+    pub(super) fn new() -> Result<IdentityTransformStream, JsValue>;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn readable(this: &IdentityTransformStream) -> JsValue;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn writable(this: &IdentityTransformStream) -> ByteSink;
+
+    /// The other end of such a stream.
+    #[wasm_bindgen(extends = js_sys::Object)]
+    pub(super) type ByteSink;
+
+    #[wasm_bindgen(method, catch, js_name = getWriter)]
+    pub(super) fn get_writer(this: &ByteSink) -> Result<ByteWriter, JsValue>;
+
+    #[wasm_bindgen(extends = js_sys::Object)]
+    pub(super) type ByteWriter;
+
+    /// A promise that settles when the stream is closed or lost.
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn closed(this: &ByteWriter) -> JsValue;
+
+    /// Returns a promise that resolves when the client has taken the bytes.
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn write(this: &ByteWriter, bytes: &Uint8Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn close(this: &ByteWriter) -> Result<JsValue, JsValue>;
+
+    /// A dataset of Workers Analytics Engine. `worker`'s builder copies the data twice.
+    #[wasm_bindgen(extends = js_sys::Object)]
+    pub(super) type Dataset;
+
+    #[wasm_bindgen(method, catch, js_name = writeDataPoint)]
+    pub(super) fn write_data_point(this: &Dataset, point: &js_sys::Object) -> Result<(), JsValue>;
 
     /// `web_sys` has `fetch` only as a method of a window or of a worker's global scope. workerd has neither.
     #[wasm_bindgen(catch, js_name = fetch)]

@@ -18,6 +18,7 @@ use crate::{
     },
     idempotency,
     identity::call::{self, EndpointResponse, json},
+    metrics,
     platform::effects::{BodyError, Effects},
     routing::{
         built_in::Endpoint,
@@ -111,6 +112,8 @@ pub(super) async fn answer<E: Effects>(
         Endpoint::WriteFeature => guards::endpoints::write(call.with(()), effects).await,
         Endpoint::ListAudit => audit::endpoints::list(call.with(&config.audit), effects).await,
         Endpoint::VerifyAudit => audit::endpoints::verify(call.with(&config.audit), effects).await,
+        Endpoint::ReadMetrics => metrics::endpoints::read(call.with(()), effects).await,
+        Endpoint::TailDecisions => metrics::endpoints::tail(call.with(()), effects).await,
         // Never called: `dispatch` sends it to `dry_run::explain`.
         Endpoint::Explain => Err(Fault::Internal.into()),
         Endpoint::ListRoutes => Ok(configuration::routes(config).into()),

@@ -16,6 +16,7 @@ use crate::{
         request::Headers,
     },
     identity::call,
+    metrics,
     platform::{
         effects::Effects,
         event::{ClaimState, Event, WOULD_REFUSE},
@@ -25,6 +26,7 @@ use crate::{
     responses::{refusal, response, shadowed},
     routing::rule::{Audit, Destination, Rule},
     sessions::{cookies::CookieChanges, sent_to_login},
+    webhooks::event_claim,
 };
 
 impl<'a> RequestContext<'a> {
@@ -36,12 +38,7 @@ impl<'a> RequestContext<'a> {
     ) -> (Answer<E::Response>, Event<'a>) {
         let timing = |upstream_ms| response::timing(self.config, effects.elapsed(), upstream_ms);
         self.event.duration_ms = effects.elapsed();
-        let host = self.request.authority;
-        if self.config.site.is_unlisted_host(host)
-            && effects.memory().of::<LoggedOnce>().is_new_unlisted_host(host)
-        {
-            self.event.unlisted_host = Some(host);
-        }
+        self.event.unlisted_host = self.unlisted_host(effects);
         let answer = match outcome {
             Ok(DispatchOutcome::Upstream(rule, relayed, login_cookies)) => {
                 self.event.status = relayed.status;
@@ -94,12 +91,18 @@ impl<'a> RequestContext<'a> {
                 edits.append.extend(response::rate_limits(self.rate_limit));
                 Answer::Relayed(relayed.response, edits)
             }
-            Ok(DispatchOutcome::Endpoint(call::EndpointResponse { reply, cookies, .. })) => {
+            Ok(DispatchOutcome::Endpoint(call::EndpointResponse { reply, cookies, opens_feed, .. })) => {
                 let cookies = match cookies {
                     Some(cookies) => cookies,
                     None => self.set_cookie_lines(effects, true).await,
                 };
-                self.finish_own(reply, cookies, timing(None))
+                self.event.duplicate = event_claim::is_duplicate(&reply);
+                let feed = self.rule.filter(|_| opens_feed);
+                let stream = feed.and_then(|rule| stream_check::of_feed(rule, self.facts.principal.as_ref()));
+                match (self.finish_own(reply, cookies, timing(None)), stream) {
+                    (Answer::Own(reply), Some(stream)) => Answer::Feed(reply, stream),
+                    (answer, _) => answer,
+                }
             }
             Err(early) => {
                 // An object found that the admitted session has ended in the meantime: expire its cookie.
@@ -124,16 +127,30 @@ impl<'a> RequestContext<'a> {
         if let Some(rule) = self.rule {
             trail::end(&self.config.audit, effects, self.audit_record(rule), &self.event, self.meta);
         }
-        let is_audited = self.rule.is_some_and(|rule| rule.audit != Audit::Off);
-        if self.event.is_plain_pass() && !is_audited {
-            self.event.passes = effects.memory().of::<PlainPasses>().count(self.config.log_sample);
-            self.event.is_counted_only = self.event.passes.is_none();
-        }
+        self.count(effects);
         provision::store_once(&self.config.tokens, effects, self.meta.now);
         if let Some(rule) = self.rule.filter(|_| self.config.site.development) {
             outlined(shadowed::warn(self.config, effects, rule, self.meta)).await;
         }
         (answer, self.event)
+    }
+
+    /// Returns the request's host if no public origin has it, and this isolate has not logged it yet.
+    fn unlisted_host<E: Effects>(&self, effects: &E) -> Option<&'a str> {
+        let host = self.request.authority;
+        let is_new = || effects.memory().of::<LoggedOnce>().is_new_unlisted_host(host);
+        (self.config.site.is_unlisted_host(host) && is_new()).then_some(host)
+    }
+
+    /// Counts the request, and decides whether it is logged.
+    fn count<E: Effects>(&mut self, effects: &E) {
+        let is_audited = self.rule.is_some_and(|rule| rule.audit != Audit::Off);
+        if self.event.is_plain_pass() && !is_audited {
+            self.event.passes = effects.memory().of::<PlainPasses>().count(self.config.log_sample);
+            self.event.is_counted_only = self.event.passes.is_none();
+        }
+        let is_webhook = self.rule.is_some_and(|rule| rule.webhook.is_some());
+        metrics::count(&self.config.metrics, effects, &self.event, is_webhook);
     }
 
     /// Returns the changes to a response of upstream, received now or stored.
@@ -186,11 +203,13 @@ impl<'a> RequestContext<'a> {
         let succeeded = is_success
             && self.event.principal.is_some()
             && login::extend(config.login_context(), effects, &self.session_cookies, meta).await;
-        self.session_cookies.changes(
+        let lines = self.session_cookies.changes(
             &config.sessions.policy,
             &config.sessions.keys,
             self.cookie_context(succeeded),
             meta.now,
-        )
+        );
+        self.event.healed = self.session_cookies.is_rejected() && !lines.is_empty();
+        lines
     }
 }

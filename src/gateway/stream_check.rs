@@ -81,10 +81,13 @@ pub(super) fn opened(
     status: u16,
     headers: &Headers<'_>,
 ) -> Option<OpenStream> {
-    let every = rule.stream_check?;
-    let principal = principal?;
     let is_stream = status == 101 || headers.value("content-type").is_some_and(streaming::is_stream);
-    is_stream.then(|| OpenStream {
+    if is_stream { of_feed(rule, principal) } else { None }
+}
+
+/// Returns the stream of a feed of the gateway's own.
+pub(super) fn of_feed(rule: &Rule, principal: Option<&Principal>) -> Option<OpenStream> {
+    rule.stream_check.zip(principal).map(|(every, principal)| OpenStream {
         every,
         opened_by: credential_of(principal),
         is_admin: principal.role == Some(Role::Admin),

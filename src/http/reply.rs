@@ -25,6 +25,8 @@ pub enum Answer<R> {
     Watched(R, HeaderEdits<'static>, OpenStream),
     /// A response of the gateway's own.
     Own(Reply),
+    /// The head of a stream of events of the gateway's own: its client is checked again while it is open.
+    Feed(Reply, OpenStream),
 }
 
 /// A WebSocket or a response of events, and the client that opened it.

@@ -43,6 +43,8 @@ pub struct EndpointResponse {
     pub cookies: Option<Vec<String>>,
     /// What the audit trail gets.
     pub audit: AuditFacts,
+    /// Whether the response is a stream of events, which the gateway sends while it is open.
+    pub opens_feed: bool,
 }
 
 impl EndpointResponse {
@@ -170,7 +172,7 @@ impl<'a, T> Page<'a, T> {
 
 impl From<Reply> for EndpointResponse {
     fn from(reply: Reply) -> Self {
-        Self { reply, cookies: None, audit: AuditFacts::default() }
+        Self { reply, cookies: None, audit: AuditFacts::default(), opens_feed: false }
     }
 }
 

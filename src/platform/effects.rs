@@ -6,7 +6,7 @@ pub use super::external::{
     DeferredPost, ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, ExternalUnavailable,
     MAX_EXTERNAL_RESPONSE_BYTES, PlatformLimit, ServiceAddress,
 };
-pub use super::isolate::{ClientPlace, Isolate};
+pub use super::isolate::{ClientPlace, DataPoint, Isolate};
 pub use super::kv::Kv;
 pub use super::objects::ObjectCalls;
 pub use super::request_body::{BodyError, BodyWasRead, HashedBody, ReadBody, RequestBody};

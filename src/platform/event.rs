@@ -64,6 +64,7 @@ pub struct WouldRefuse {
 /// The log line of a request.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "one for each member of the log line")]
 pub struct Event<'a> {
     /// The kind of the log line: always `request`.
     #[serde(rename = "event")]
@@ -112,6 +113,12 @@ pub struct Event<'a> {
     pub status: u16,
     /// Number of session cookies that were set or expired.
     pub cookies_changed: usize,
+    /// Whether the answer expired an invalid session cookie.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub healed: bool,
+    /// Whether a webhook's event was accepted before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
     /// Milliseconds until upstream's response headers arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_ms: Option<u64>,
@@ -147,6 +154,8 @@ impl<'a> Event<'a> {
             principal: None,
             status: 0,
             cookies_changed: 0,
+            healed: false,
+            duplicate: false,
             upstream_ms: None,
             duration_ms: 0,
             passes: None,
@@ -175,7 +184,13 @@ impl<'a> Event<'a> {
     /// Returns the log line as a JSON object, or `None` for a plain pass that is only counted.
     #[must_use]
     pub fn line(&self) -> Option<String> {
-        if self.is_counted_only { None } else { Some(serde_json::to_string(self).unwrap_or_default()) }
+        if self.is_counted_only { None } else { Some(self.to_json()) }
+    }
+
+    /// Returns the log line of any request.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 

@@ -12,10 +12,26 @@ pub struct ClientPlace {
     pub country: Option<String>,
 }
 
+/// A data point for Workers Analytics Engine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DataPoint<'a> {
+    /// The name of the binding.
+    pub binding: &'static str,
+    /// The index, by which the platform samples.
+    pub index: &'a str,
+    /// The texts.
+    pub blobs: &'a [&'a str],
+    /// The numbers.
+    pub doubles: &'a [f64],
+}
+
 /// The isolate and the life of the request in it.
 pub trait Isolate {
     /// Logs a line of JSON, in addition to the request's own line.
     fn log(&self, _line: &str) {}
+
+    /// Writes a data point. Does not wait, and does not fail.
+    fn write_data_point(&self, _point: DataPoint<'_>) {}
 
     /// Keeps processing this request after the client disconnects.
     fn survive_disconnect(&self) {}

@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The steps that decide a request, in order. The numbers are those of `gateway`, where 1 (reading the request), 3
 /// (removing headers) and 13 (finishing the answer) decide nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// 2. Finds the canonical path, which is matched and forwarded.
     Path,
@@ -66,6 +65,36 @@ impl Step {
         Self::Claim,
         Self::Dispatch,
     ];
+
+    /// Returns the name, as in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Rule => "rule",
+            Self::AddressLimit => "address_limit",
+            Self::Csrf => "csrf",
+            Self::Identity => "identity",
+            Self::Scope => "scope",
+            Self::Access => "access",
+            Self::PrincipalLimit => "principal_limit",
+            Self::ReturnField => "return_field",
+            Self::BotCheck => "bot_check",
+            Self::Feature => "feature",
+            Self::Hooks => "hooks",
+            Self::Policy => "policy",
+            Self::Confirmation => "confirmation",
+            Self::Audit => "audit",
+            Self::Claim => "claim",
+            Self::Dispatch => "dispatch",
+        }
+    }
+}
+
+impl Serialize for Step {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// The step that a request has reached.

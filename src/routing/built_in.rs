@@ -1,10 +1,14 @@
 //! The built-in routes: one entry for each.
 //!
 //! To add a route, add an entry to [`ROUTES`], a variant to [`Endpoint`], and an arm to two matches:
-//! `gateway/endpoints.rs` and `accounts/endpoints/mod.rs`. One of them calls the new endpoint: the second one for
-//! accounts, sessions and tokens, the first one for all others. Then describe the route in `docs/openapi.yaml`.
+//! `gateway/endpoints.rs` and, for accounts, sessions and tokens, `accounts/endpoints/mod.rs`. One of them calls the
+//! endpoint. Then describe the route in `docs/openapi.yaml`.
+
+mod requirement;
 
 use std::sync::LazyLock;
+
+pub use self::requirement::Requirement;
 
 use super::rule::Access;
 use crate::http::form;
@@ -27,11 +31,9 @@ pub struct BuiltInRoute {
     pub requires: Requirement,
     /// Whether it accepts a body.
     pub takes_body: bool,
-    /// Whether it changes state of the gateway, or gives out what must not go unnoticed. The audit trail records such
-    /// requests.
+    /// Whether it changes state, or gives out what must not go unnoticed. The audit trail records such requests.
     pub changes_state: bool,
-    /// Whether it creates something, so that a repeated request would create another one. It accepts an idempotency
-    /// key.
+    /// Whether a repeated request would create another thing. It accepts an idempotency key.
     pub creates: bool,
     /// Whether a token may use it whatever its scope is. Only for what anybody may read.
     pub for_any_scope: bool,
@@ -50,56 +52,6 @@ pub enum BrowserUse {
     Page,
     /// People reach it by a button on a page.
     Button,
-}
-
-/// What a built-in route needs to exist. Without it, its path belongs to upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Requirement {
-    /// The route always exists.
-    Nothing,
-    /// The session registry.
-    Registry,
-    /// The registry, the ledger, and a rule with `idempotency` or a webhook.
-    Ledger,
-    /// The registry, the inbox, and a webhook that uses it.
-    Inbox,
-    /// Checkouts.
-    Checkouts,
-    /// Accounts.
-    Accounts,
-    /// The pages of Vestibule.
-    Pages,
-    /// Accounts and a kind of token.
-    Tokens,
-    /// Accounts, and a rule that requires an approval.
-    Approvals,
-    /// The registry, KV, and a rule with a feature.
-    Flags,
-    /// The registry and the audit trail.
-    Audit,
-    /// The registry and the secret that upstream signs with.
-    LogoutTokens,
-}
-
-impl Requirement {
-    /// Returns the name by which the pages know the feature.
-    #[must_use]
-    pub fn feature(self) -> Option<&'static str> {
-        match self {
-            Self::Nothing => None,
-            Self::Registry => Some("sessions"),
-            Self::Ledger => Some("idempotency"),
-            Self::Inbox => Some("webhooks"),
-            Self::Checkouts => Some("checkouts"),
-            Self::Accounts => Some("accounts"),
-            Self::Pages => Some("pages"),
-            Self::Tokens => Some("tokens"),
-            Self::Approvals => Some("approvals"),
-            Self::Flags => Some("features"),
-            Self::Audit => Some("audit"),
-            Self::LogoutTokens => Some("backchannel_logout"),
-        }
-    }
 }
 
 /// An endpoint of the gateway.
@@ -225,6 +177,10 @@ pub enum Endpoint {
     ListAudit,
     /// `GET /api/audit/verify`
     VerifyAudit,
+    /// `GET /api/metrics`
+    ReadMetrics,
+    /// `GET /api/metrics/tail`
+    TailDecisions,
     /// `POST /api/explain`
     Explain,
     /// `GET /api/routes`
@@ -304,7 +260,6 @@ pub fn allowed_methods(path: &str) -> &'static str {
     found.map_or("", |(_, methods)| methods)
 }
 
-/// Finds the route of an endpoint.
 #[cfg(test)]
 pub(crate) fn route_of(endpoint: Endpoint) -> &'static BuiltInRoute {
     ROUTES.iter().find(|route| route.endpoint == endpoint).expect("a route")
@@ -416,6 +371,8 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::WriteFeature, "PUT", "/api/features/{name}", Access::Admin, "vestibule.features.write", Requirement::Flags).with_body().changing_state(),
     route(Endpoint::ListAudit, "GET", "/api/audit", Access::Admin, "vestibule.audit.list", Requirement::Audit),
     route(Endpoint::VerifyAudit, "GET", "/api/audit/verify", Access::Admin, "vestibule.audit.verify", Requirement::Audit),
+    route(Endpoint::ReadMetrics, "GET", "/api/metrics", Access::Admin, "vestibule.metrics.read", Requirement::Metrics),
+    route(Endpoint::TailDecisions, "GET", "/api/metrics/tail", Access::Admin, "vestibule.metrics.tail", Requirement::Metrics),
     route(Endpoint::Explain, "POST", "/api/explain", Access::Admin, "vestibule.explain", Requirement::Registry).with_body(),
     route(Endpoint::ListRoutes, "GET", "/api/routes", Access::Admin, "vestibule.routes.list", Requirement::Registry),
     route(Endpoint::ReadConfiguration, "GET", "/api/config", Access::Admin, "vestibule.config.read", Requirement::Registry),

@@ -131,11 +131,11 @@ pub async fn acquire<E: Effects>(
             let kind = EventClaim { received, signs_type: webhook.signs_type };
             let granted = GrantedClaim { about, fencing_token };
             if ran_earlier(effects, webhook, &granted, earlier).await? {
-                return Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate")));
+                return Ok(ClaimResult::Answer(acknowledge(DUPLICATE)));
             }
             Ok(ClaimResult::Granted(Claimed { granted, kind }))
         }
-        Verdict::Ran(_) => Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate"))),
+        Verdict::Ran(_) => Ok(ClaimResult::Answer(acknowledge(DUPLICATE))),
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
         Verdict::Unknown | Verdict::Reused | Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
@@ -254,7 +254,7 @@ async fn accept<E: Effects>(
     let accept = inbox::Command::Accept(event, whole_seconds(webhook.retention));
     match effects.call_with_body::<Inbox>(&webhook.name, &accept, body).await? {
         inbox::Reply::Done => Ok(ClaimResult::Answer(Reply { status: 202, ..Reply::default() })),
-        inbox::Reply::Duplicate => Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate"))),
+        inbox::Reply::Duplicate => Ok(ClaimResult::Answer(acknowledge(DUPLICATE))),
         _ => Err(Fault::Internal.into()),
     }
 }
@@ -298,6 +298,15 @@ pub async fn settle<E: Effects>(
         }
     }
 }
+
+/// Checks whether a reply says that the event was accepted before.
+#[must_use]
+pub fn is_duplicate(reply: &Reply) -> bool {
+    reply.headers.iter().any(|(name, _)| *name == DUPLICATE)
+}
+
+/// The header of an answer to an event that was accepted before.
+const DUPLICATE: &str = "x-webhook-duplicate";
 
 /// Answers 200 with a header, without running the event.
 fn acknowledge(header: &'static str) -> Reply {

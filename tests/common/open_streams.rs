@@ -93,7 +93,7 @@ fn watches_only_streams_of_known_clients() {
         let found = match send(&config, &upstream, &get(path, &ada)).0 {
             Answer::Watched((), _, stream) => Some(Watch::new(stream).wait()),
             Answer::Relayed(..) => None,
-            Answer::Own(reply) => panic!("{path}: {reply:?}"),
+            Answer::Own(reply) | Answer::Feed(reply, _) => panic!("{path}: {reply:?}"),
         };
         assert_eq!(found, want.map(Duration::from_secs), "{path} {status} {headers:?}");
     }

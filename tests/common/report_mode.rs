@@ -387,7 +387,7 @@ proptest! {
             Answer::Relayed((), edits) | Answer::Watched((), edits, _) => {
                 edits.append.into_iter().filter(|(name, _)| *name == "set-cookie").map(|(_, line)| line).collect()
             }
-            Answer::Own(reply) => {
+            Answer::Own(reply) | Answer::Feed(reply, _) => {
                 reply.headers.into_iter().filter(|(name, _)| *name == "set-cookie").map(|(_, line)| line).collect()
             }
         };

@@ -7,8 +7,8 @@ import { after, before, test } from "node:test";
 import { jwtVerify } from "jose";
 import jsonwebtoken from "jsonwebtoken";
 import { randomGenerator } from "../support/mutations.mjs";
+import { pythonWith } from "../support/python.mjs";
 import { AUTH_SECRET } from "../support/worker.mjs";
-import { pyJwt } from "./pyjwt.mjs";
 import { CASES, openBatches, SEED, withSeed } from "./support.mjs";
 import { tokenCase } from "./token-cases.mjs";
 import { reasonOf } from "./token-reasons.mjs";
@@ -36,7 +36,7 @@ before(async () => {
 });
 after(() => worker.stop());
 
-const python = pyJwt();
+const python = pythonWith("pyjwt", "2.10.1");
 const LIBRARIES = {
   jose: () =>
     Promise.all(

@@ -100,7 +100,9 @@ pub(crate) fn send(
     event.is_counted_only = false;
     let event: Value = serde_json::from_str(&event.line().expect("a line")).expect("JSON");
     let (headers, body, own_headers) = match answer {
-        Answer::Own(reply) => (reply.headers.clone(), reply.body.clone(), Some(reply.headers)),
+        Answer::Own(reply) | Answer::Feed(reply, _) => {
+            (reply.headers.clone(), reply.body.clone(), Some(reply.headers))
+        }
         Answer::Relayed((), edits) | Answer::Watched((), edits, _) => (edits.append, None, None),
     };
     let header = |name| headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());

@@ -14,6 +14,7 @@ import {
   MADE_AT,
   NEW_PASSWORD,
   openDeployment,
+  requestsOfHour,
   restore,
   STORED,
 } from "../support/stored.mjs";
@@ -143,6 +144,10 @@ for (const number of stored) {
       );
       await expectNotForwarded(200, "POST", `/api/confirmations/${known.open}/approve`, ada);
       await gateway.expectForwarded(() => expectStatus(200, act("/deploys/open", known.open)));
+    });
+
+    test("the counts go on from what was counted", async () => {
+      assert.ok((await requestsOfHour(call, root)) >= (known.requests ?? 1));
     });
 
     test("the audit trail has its rows and verifies", async () => {

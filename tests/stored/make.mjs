@@ -18,6 +18,7 @@ import {
   MADE_AT,
   NEW_PASSWORD,
   openDeployment,
+  requestsOfHour,
   STORED,
 } from "../support/stored.mjs";
 
@@ -101,6 +102,7 @@ async function use(gateway) {
   const address = { "CF-Connecting-IP": "192.0.2.1" };
   for (let at = 0; at < 2; at += 1)
     await expectStatus(200, gateway.request("/limited", { headers: address }));
+  const requests = await requestsOfHour(call, root);
   // Rows are written after the response.
   const rows = await pollUntil(
     async () => (await expectStatus(200, call("GET", "/api/audit", root))).json().items,
@@ -123,5 +125,6 @@ async function use(gateway) {
     open,
     approved,
     rows: rows.length,
+    requests,
   };
 }

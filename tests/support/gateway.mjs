@@ -15,7 +15,8 @@ export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] 
 // upstream, in place of the recorder.
 export async function openGateway(options = {}) {
   const { answers, routes = [], variables = {}, upstream } = options;
-  const { bindings, wrapperModules, secondIsolate, shards, folder, buildFolder, wasm } = options;
+  const { bindings, wrapperModules, secondIsolate, others, shards, metrics } = options;
+  const { folder, buildFolder, wasm } = options;
   const recorder = await startUpstream(answers);
   const worker = await startWorker({
     upstream: upstream ?? recorder.origin,
@@ -23,7 +24,9 @@ export async function openGateway(options = {}) {
     bindings,
     wrapperModules,
     secondIsolate,
+    others,
     shards,
+    metrics,
     folder,
     buildFolder,
     wasm,

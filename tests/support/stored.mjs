@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { openGateway } from "./gateway.mjs";
 import { SETUP_TOKEN } from "./people.mjs";
+import { pollUntil } from "./poll.mjs";
 
 // In 2033. The platform's clock, which fires alarms, is far behind that, so no alarm fires during a test.
 export const MADE_AT = 2_000_000_000;
@@ -23,6 +24,7 @@ export const openDeployment = (folder, later = 0) =>
   openGateway({
     folder,
     shards: true,
+    metrics: true,
     routes: [
       { path: "/orders", methods: ["POST"], access: "authenticated", idempotency: "required" },
       {
@@ -66,6 +68,21 @@ const jsonResponse = (status, body) => ({
   headers: Object.entries(JSON_TYPE).flat(),
   body: JSON.stringify(body),
 });
+
+// Resolves to the number of requests that are counted in the hour of `MADE_AT`, once there are some.
+export const requestsOfHour = (call, admin) =>
+  pollUntil(
+    async () => {
+      const [from, to] = [MADE_AT - 3_600, MADE_AT + 1].map((seconds) =>
+        new Date(seconds * 1_000).toISOString(),
+      );
+      const path = `/api/metrics?step=hour&from=${from}&to=${to}`;
+      const { buckets } = (await call("GET", path, admin)).json();
+      return buckets.reduce((sum, { requests }) => sum + requests, 0);
+    },
+    (requests) => requests > 0,
+    "counts",
+  );
 
 // Sends a webhook event as its provider would.
 export function deliver(gateway, path, event, at = MADE_AT) {

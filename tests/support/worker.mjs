@@ -5,14 +5,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
-// All Durable Objects are in the first isolate. The second one calls them there. The 256 objects of `Logins` are many
-// for a test, and optional: only a test with `shards` has them.
-const objectsOf = (name, shards) =>
+// All Durable Objects are in the first isolate. The second one calls them there. `Logins` and `Metrics` are optional:
+// only a test with `shards` or `metrics` has them. The 256 objects of `Logins` are many for a test.
+const objectsOf = (name, { shards = false, metrics = false }) =>
   Object.fromEntries(
-    CLASSES.filter((className) => shards || className !== "Logins").map((className) => [
-      className.toUpperCase(),
-      { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
-    ]),
+    CLASSES.filter((className) => ({ Logins: shards, Metrics: metrics })[className] ?? true).map(
+      (className) => [
+        className.toUpperCase(),
+        { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
+      ],
+    ),
   );
 
 export const CLASSES = [
@@ -45,6 +47,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `others`: further isolates with the same objects: the variables that differ there, by the isolate's name;
 // - `port` and `https` (TLS): of `origin`;
 // - `shards`: binds `LOGINS`, so that sign-ins read copies;
+// - `metrics`: binds `METRICS`, so that requests are counted;
 // - `folder`: where objects and KV are stored; without it, they are deleted at the end;
 // - `buildFolder`: the folder of another Worker that is built on the crate;
 // - `wasm`: the bytes of a module in place of the built one.
@@ -65,7 +68,6 @@ export async function startWorker(options = {}) {
     wrapperModules = {},
     secondIsolate = false,
     others = {},
-    shards = false,
   } = options;
   const { port = 0, folder, buildFolder = "build", https = false, wasm } = options;
   const build = inFolder(buildFolder);
@@ -97,7 +99,7 @@ export async function startWorker(options = {}) {
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
     compatibilityDate: compatibilityDate(),
     compatibilityFlags: ["enable_request_signal"],
-    durableObjects: objectsOf(name, shards),
+    durableObjects: objectsOf(name, options),
     bindings: withoutNulls({ ...all, ...isolates[name] }),
     ...bindings,
   });

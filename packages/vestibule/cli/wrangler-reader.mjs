@@ -109,8 +109,10 @@ function objectsOf({ durable_objects, migrations }) {
   return own.map(({ name, class_name }) => [name, class_name, migrated.has(class_name)]);
 }
 
-function bindingsOf({ assets, durable_objects, kv_namespaces, ratelimits, services }) {
+function bindingsOf(config) {
+  const { assets, durable_objects, kv_namespaces, ratelimits, services } = config;
   return [
+    ...(config.analytics_engine_datasets ?? []).map(({ binding }) => binding),
     ...(services ?? []).map(({ binding }) => binding),
     ...(assets?.binding ? [assets.binding] : []),
     ...(kv_namespaces ?? []).map(({ binding }) => binding),

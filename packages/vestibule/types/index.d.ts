@@ -70,5 +70,6 @@ export declare const Inbox: ObjectClass;
 export declare const Ledger: ObjectClass;
 export declare const Limiter: ObjectClass;
 export declare const Logins: ObjectClass;
+export declare const Metrics: ObjectClass;
 export declare const Sessions: ObjectClass;
 export declare const Tokens: ObjectClass;

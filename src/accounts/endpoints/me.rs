@@ -75,7 +75,7 @@ pub(super) async fn log_out<E: Effects>(
     let user = login::end_presented_sessions(call.cx.login, effects, cookies).await?;
     let cookies = Some(cookies.end(&call.cx.login.sessions.policy, context));
     let audit = AuditFacts { user, detail: None };
-    Ok(EndpointResponse { reply: signed_out(call), cookies, audit })
+    Ok(EndpointResponse { cookies, audit, ..signed_out(call).into() })
 }
 
 #[derive(Serialize)]

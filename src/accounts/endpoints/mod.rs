@@ -154,6 +154,8 @@ pub async fn answer<E: Effects>(
         | Endpoint::WriteFeature
         | Endpoint::ListAudit
         | Endpoint::VerifyAudit
+        | Endpoint::ReadMetrics
+        | Endpoint::TailDecisions
         | Endpoint::Explain
         | Endpoint::Catalogue
         | Endpoint::CatalogueAsOpenApi

@@ -1,0 +1,8 @@
+CREATE TABLE claims ( key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, fence TEXT NOT NULL, retention INTEGER NOT NULL, in_doubt INTEGER NOT NULL, state TEXT NOT NULL, until INTEGER NOT NULL, status INTEGER, kept TEXT, scope TEXT NOT NULL, operation TEXT NOT NULL, noted TEXT) STRICT, WITHOUT ROWID;
+CREATE INDEX claims_until ON claims (until);
+CREATE TABLE answers (key TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE errands (id INTEGER PRIMARY KEY, command TEXT NOT NULL) STRICT;
+CREATE TABLE unresolved ( id TEXT PRIMARY KEY, key TEXT NOT NULL, scope TEXT NOT NULL, operation TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE schema_version ( one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT;
+INSERT INTO claims VALUES ('dc3efab8148190ac737a2ac5b70c980b246b2d50463f02e5974803917f40844c', '', 'req_f8cf5593f4fc3181f2a3ae45d9cdd33b', 604800, 0, 'settled', 2000604800, 200, 'not', 'webhook:shop:d', 'webhooks.shop', NULL);
+INSERT INTO schema_version VALUES (1, 1);

@@ -1,0 +1,8 @@
+CREATE TABLE claims ( key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, fence TEXT NOT NULL, retention INTEGER NOT NULL, in_doubt INTEGER NOT NULL, state TEXT NOT NULL, until INTEGER NOT NULL, status INTEGER, kept TEXT, scope TEXT NOT NULL, operation TEXT NOT NULL, noted TEXT) STRICT, WITHOUT ROWID;
+CREATE INDEX claims_until ON claims (until);
+CREATE TABLE answers (key TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE errands (id INTEGER PRIMARY KEY, command TEXT NOT NULL) STRICT;
+CREATE TABLE unresolved ( id TEXT PRIMARY KEY, key TEXT NOT NULL, scope TEXT NOT NULL, operation TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE schema_version ( one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT;
+INSERT INTO claims VALUES ('72a0b615dee2ce540890e0aaafd205124a0221ddb5d8c0076475723508cc0edb', '', 'req_955ced09998db313ae13cb5acba08e29', 604800, 0, 'settled', 2000604800, 200, 'not', 'webhook:shop:7', 'webhooks.shop', NULL);
+INSERT INTO schema_version VALUES (1, 1);

@@ -1,0 +1,5 @@
+CREATE TABLE copies ( email TEXT PRIMARY KEY, version INTEGER NOT NULL, id TEXT, password TEXT, role TEXT, active INTEGER, status_version INTEGER, totp INTEGER, passkeys INTEGER, recovery_codes INTEGER) STRICT, WITHOUT ROWID;
+CREATE TABLE filled (one INTEGER PRIMARY KEY CHECK (one = 1)) STRICT;
+CREATE TABLE schema_version ( one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT;
+INSERT INTO copies VALUES ('c1ab2e558c55746cd739524ff4165e7012a9d55f8c3eeb60a81b8d1277d0a31c', 2000000000001, 'usr_jo2FZVfUe9zf2odG6B_D8gNUlQg', '$argon2id$v=19$m=19456,t=2,p=1$8n0qo66X7T1oJhzfImkekw$E1DDJhZip3EmfxQAAxlxWiwN6+EUR8GyCYT7ShXjyQg', 'user', 0, 2000000000001, 0, 0, 0);
+INSERT INTO schema_version VALUES (1, 1);

@@ -1,0 +1,11 @@
+CREATE TABLE minutes (start INTEGER PRIMARY KEY, counts TEXT NOT NULL) STRICT;
+CREATE TABLE hours (start INTEGER PRIMARY KEY, counts TEXT NOT NULL) STRICT;
+CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), closed INTEGER NOT NULL, counts TEXT NOT NULL) STRICT;
+CREATE TABLE isolates (id TEXT PRIMARY KEY, number INTEGER NOT NULL, seen INTEGER NOT NULL) STRICT;
+CREATE TABLE lines (last INTEGER PRIMARY KEY, at INTEGER NOT NULL, dropped INTEGER NOT NULL, lines TEXT NOT NULL) STRICT;
+CREATE TABLE last_line (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL) STRICT;
+CREATE TABLE watching (id TEXT PRIMARY KEY, filter TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
+CREATE TABLE schema_version ( one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT;
+INSERT INTO minutes VALUES (1999999980, '[{"k":{"r":"/api/auth/setup","d":"allow","e":"","s":2,"p":"anonymous"},"t":{"n":1,"h":0,"y":0,"x":0,"u":{"m":0,"b":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}}}]');
+INSERT INTO isolates VALUES ('872a82589c70fcaa2f628940573bfd1a', 1, 2000000000);
+INSERT INTO schema_version VALUES (1, 1);

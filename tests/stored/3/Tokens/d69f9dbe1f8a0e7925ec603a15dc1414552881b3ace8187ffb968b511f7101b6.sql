@@ -1,0 +1,5 @@
+CREATE TABLE tokens ( hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL, owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER, made_by_token TEXT, takeovers INTEGER NOT NULL DEFAULT 0, scope TEXT) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE schema_version ( one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT;
+INSERT INTO tokens VALUES ('dafff4354d92ea230ee1a94151c3b2991e5778f954fd77edd17176d244de58dd', 'tok_mJXESh-j4QrNiCEsf9TjlAw4MCI', 'a token', 'mul_', 'usr_LxH4s6olwRZ03GTG6HmcNL9Hsdw', NULL, NULL, 2000000000, NULL, 2000000000, NULL, NULL, 0, NULL);
+INSERT INTO schema_version VALUES (1, 2);
