@@ -66,6 +66,7 @@ export async function openConsoleSite() {
     startUpstream,
     variables: VARIABLES,
     bindings: { assets: PAGES, kvNamespaces: ["KV"] },
+    metrics: true,
   });
   const arrived = async (count) => {
     while (deliveries.length < count) await once(news, "request");

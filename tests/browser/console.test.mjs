@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { pollUntil } from "../support/poll.mjs";
 import { fillStores, mockMetrics, openConsoleSite } from "./console-site.mjs";
 import { ADA, addSessionCookie, screenshot } from "./support.mjs";
 
@@ -226,6 +227,24 @@ test("live lines are filtered, paused, and lead to the explanation of their rule
     return value.slice(selectionStart, selectionEnd);
   });
   assert.equal(selected, "{id}", "what the person has to replace");
+});
+
+test("what the gateway counts arrives in the live tail and in the overview", async (t) => {
+  const visitor = await site.visit(t);
+  await addSessionCookie(visitor, sessions.ada);
+  const { page } = visitor;
+  await page.goto(url("?screen=live&q=/orders"));
+  await page.getByTestId("live-state").filter({ hasText: "Connected" }).waitFor();
+  const line = page.getByTestId("line").filter({ hasText: "unauthorized" });
+  const refuseAndLook = async () => {
+    assert.equal((await fetch(`${site.origin}/orders/1`)).status, 401);
+    return line.count();
+  };
+  await pollUntil(refuseAndLook, (count) => count > 0, "a line of the tail");
+  await page.getByTestId("to-overview").click();
+  await page.getByTestId("legend-no_credential").waitFor();
+  await page.getByTestId("filter-rule").selectOption("/orders/{id}");
+  await page.getByTestId("tile-refused").filter({ hasText: "100%" }).waitFor();
 });
 
 test("a feature that is off says how to turn it on, and asks its endpoint for nothing", async (t) => {

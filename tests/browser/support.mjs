@@ -27,7 +27,8 @@ const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const TIMEOUT_MS = 15_000;
 
 // Starts upstream, the Worker and a browser. `startUpstream` starts another upstream than the demo and resolves to
-// `{origin, stop}`. `variables` override those of the demo. With `empty` there is no account. Resolves to
+// `{origin, stop}`. `variables` override those of the demo. With `empty` there is no account. With
+// `metrics`, requests are counted. Resolves to
 //
 // - `origin`: the public origin of the site;
 // - `setupToken`: its setup token;
@@ -39,6 +40,7 @@ export async function openSite({
   variables = {},
   bindings,
   empty = false,
+  metrics = false,
 } = {}) {
   const closers = [];
   const stop = async () => {
@@ -58,7 +60,7 @@ export async function openSite({
       ...variables,
     };
     if (all.SESSION.check === "token") all.ROUTES = all.ROUTES.map(withoutAudit);
-    const worker = await startWorker({ variables: all, bindings, port });
+    const worker = await startWorker({ variables: all, bindings, port, metrics });
     if (keepsAccounts(all) && !empty) [ADA.userId, BOB.userId] = await seed(origin, SETUP_TOKEN);
     closers.push(() => assertNoSecretsLogged(worker.log), worker.stop);
     const browser = await launchBrowser();
