@@ -135,6 +135,10 @@ mod tests {
             (Some(r#"{"state":"maybe"}"#), Flag::default()),
             (Some(r#"{"state":"percent","percent":300}"#), Flag::default()),
             (Some(r#"{"state":"percent","percent":101}"#), Flag::default()),
+            (
+                Some(r#"{"state":"percent","percent":100}"#),
+                Flag { state: State::Percent, percent: 100, ..Flag::default() },
+            ),
             (Some(r#"{"state":"on"}"#), Flag { state: State::On, ..Flag::default() }),
             (
                 Some(r#"{"state":"percent","percent":7,"principals":["a"]}"#),

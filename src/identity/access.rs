@@ -247,3 +247,7 @@ fn rejection(
         },
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
+mod tests;

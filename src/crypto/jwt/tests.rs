@@ -110,3 +110,26 @@ fn rejects_tokens_above_the_maximum_length() {
     let longer = of_length(LONGEST + 1);
     assert_eq!(keys.verify(&longer).map(drop), Err(Invalid::Malformed));
 }
+
+#[test]
+fn a_typed_token_is_read_in_one_way_only() {
+    let secret = secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA");
+    let key = TypedKey::new("x+jwt", &secret);
+    let signed = |header: &str, payload: &str| {
+        let mut token = String::new();
+        encoding::push_base64url(&mut token, header.as_bytes());
+        token.push('.');
+        encoding::push_base64url(&mut token, payload.as_bytes());
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).expect("a key");
+        mac.update(token.as_bytes());
+        token.push('.');
+        encoding::push_base64url(&mut token, &mac.finalize().into_bytes());
+        token
+    };
+    let header = r#"{"alg":"HS256","typ":"x+jwt"}"#;
+    assert_eq!(key.verify(&signed(header, "{}")).as_deref(), Ok(b"{}".as_slice()));
+    let twice = r#"{"a":{"b":1,"b":2}}"#;
+    assert_eq!(key.verify(&signed(header, twice)), Err(Invalid::Malformed));
+    let odd_header = r#"{"alg":"HS256","typ":"x+jwt","x":{"b":1,"b":2}}"#;
+    assert_eq!(key.verify(&signed(odd_header, "{}")), Err(Invalid::Malformed));
+}

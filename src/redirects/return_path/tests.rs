@@ -58,6 +58,7 @@ fn accepts_only_paths_of_this_site() {
         assert_eq!(accepted.as_ref().map(ReturnTo::as_str), want, "{candidate:?}");
     }
     assert!(policy().accept(&format!("/{}", "a".repeat(LONGEST))).is_none());
+    assert!(policy().accept(&format!("/{}", "a".repeat(LONGEST - 1))).is_some());
 }
 
 /// Returns spellings that some server may read as this path.
