@@ -10,7 +10,7 @@ const read = (path) => readFileSync(inProject(path), "utf8");
 const json = (path) => JSON.parse(read(path));
 const { packages } = json("package-lock.json");
 
-const CARGO_LOCKS = ["Cargo.lock", "scripts/bind/Cargo.lock"];
+const CARGO_LOCKS = ["Cargo.lock", "scripts/bind/Cargo.lock", "scripts/mutants/Cargo.lock"];
 
 test("every package of a lock file has a checksum", () => {
   const unchecked = Object.entries(packages)
