@@ -10,7 +10,7 @@ use crate::{
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000);
-const RECENT: Duration = Duration::from_secs(300);
+const RECENT: Duration = Duration::from_mins(5);
 
 /// A caller, as the documentation of this module tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
