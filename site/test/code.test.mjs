@@ -58,7 +58,7 @@ const MEMBER_OF_RULE = { path: "/example", methods: ["POST"], access: "user" };
 // Top-level settings of wrangler.
 const PLATFORM = new Set(
   `$schema name main compatibility_date compatibility_flags routes workers_dev preview_urls build assets observability
-  durable_objects migrations kv_namespaces services ratelimits triggers`.split(/\s+/),
+  durable_objects migrations kv_namespaces services ratelimits triggers analytics_engine_datasets`.split(/\s+/),
 );
 
 before(async () => {
