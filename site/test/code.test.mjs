@@ -57,8 +57,8 @@ const BINDINGS = [
 const MEMBER_OF_RULE = { path: "/example", methods: ["POST"], access: "user" };
 // Top-level settings of wrangler.
 const PLATFORM = new Set(
-  `$schema name main compatibility_date compatibility_flags routes workers_dev preview_urls build assets observability
-  durable_objects migrations kv_namespaces services ratelimits triggers analytics_engine_datasets`.split(/\s+/),
+  `$schema name main analytics_engine_datasets compatibility_date compatibility_flags routes workers_dev preview_urls build assets
+  observability durable_objects migrations kv_namespaces services ratelimits triggers`.split(/\s+/),
 );
 
 before(async () => {
