@@ -93,7 +93,7 @@ test("an admin walks all screens by the menu, and the title names each", async (
     assert.equal(new URL(page.url()).search, `?screen=${name}`);
     assert.equal(await page.locator("h1").textContent(), title);
     assert.match(await page.title(), new RegExp(`${title} · Console`));
-    assert.equal(await page.evaluate(() => document.activeElement?.tagName), "H1");
+    await page.waitForFunction(() => document.activeElement?.tagName === "H1");
     await isLoaded(page);
     assert.equal(await page.getByTestId("failed").count(), 0, `${name} failed`);
   }
@@ -116,7 +116,7 @@ test("the keyboard alone searches, opens, closes and goes on", async (t) => {
   await page.waitForFunction(() => document.querySelectorAll('[data-testid="row"]').length === 1);
   await press("Escape", "j", "Enter");
   await page.getByTestId("detail").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement?.id), "detail-title");
+  await page.waitForFunction(() => document.activeElement?.id === "detail-title");
   await press("Escape");
   await page.getByTestId("detail").waitFor({ state: "detached" });
   await page.waitForFunction(() => document.activeElement?.classList.contains("open"));

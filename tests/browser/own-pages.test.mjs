@@ -52,7 +52,7 @@ test("a visitor signs in at our page and returns to the deep link, which never r
   await submitSignIn(page, { ...ADA, password: "not the right one" });
   await page.getByTestId("login-error").waitFor();
   assert.equal(await page.getByTestId("login-email").inputValue(), ADA.email, "nothing is lost");
-  assert.equal(await page.evaluate(() => document.activeElement?.name), "password");
+  await page.waitForFunction(() => document.activeElement?.name === "password");
   assert.deepEqual(await sessionCookiesOf(visitor), []);
 
   await submitSignIn(page);

@@ -46,10 +46,10 @@ test("a user changes the password, stays signed in here, and is signed out elsew
   await page.getByTestId("tab-security").click();
   await submit(page, "password", { current: "not the right one", new: NEW });
   await page.getByTestId("password-current-error").filter({ hasText: "not your" }).waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement?.name), "currentPassword");
+  await page.waitForFunction(() => document.activeElement?.name === "currentPassword");
   await submit(page, "password", { current: BOB.password, new: "Password1234!" });
   await page.getByTestId("password-new-error").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement?.name), "newPassword");
+  await page.waitForFunction(() => document.activeElement?.name === "newPassword");
   await submit(page, "password", { current: BOB.password, new: NEW });
   await page.getByTestId("password-said").filter({ hasText: "Password changed" }).waitFor();
   await page.reload();
