@@ -1,5 +1,6 @@
 /** The suites of `npm test`, in the order in which they run. */
 
+import { availableParallelism } from "node:os";
 import { countCargo, countExit, countNode } from "./counting.mjs";
 import { inProject, npmProgram } from "./project.mjs";
 
@@ -10,6 +11,9 @@ const cargo = (...args) => ["cargo", args];
 const node = (...args) => [npmProgram("node"), args];
 const nodeTests = (pattern, ...options) =>
   node("--test", "--test-reporter=spec", ...options, pattern);
+
+// The tests of the Worker mostly wait, so two files at once pay even on two cores, where Node's default is one.
+const FILES_AT_ONCE = Math.max(2, availableParallelism() - 1);
 
 /**
  * @typedef {object} Suite
@@ -124,7 +128,7 @@ export const SUITES = [
   {
     name: "e2e",
     about: "end-to-end tests, in workerd",
-    command: nodeTests("tests/e2e/*.test.mjs"),
+    command: nodeTests("tests/e2e/*.test.mjs", `--test-concurrency=${FILES_AT_ONCE}`),
     setUp: ["npm"],
     after: ["build"],
     count: countNode,
