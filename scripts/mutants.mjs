@@ -1,5 +1,5 @@
 /**
- * Mutation tests: `npm run mutants [-- --only FOLDER[,FOLDER]] [--record] [--reuse]`.
+ * Mutation tests: `npm run mutants [-- --only FOLDER[,FOLDER]] [--reuse]`.
  *
  * Changes the code in all ways that `scripts/mutants` knows, one at a time, and runs the native tests that reach the
  * change. A change that no test notices is a survivor. `scripts/mutants/survivors.json` has those that are known, each
@@ -30,7 +30,7 @@ const FOLDERS = [
 const LONGEST = 60_000;
 
 await main(async () => {
-  const { only, record, reuse } = readArguments();
+  const { only, reuse } = readArguments();
   const files = await filesOf(only);
   mkdirSync(WORK, { recursive: true });
   const { mutants, binaries } = reuse
@@ -48,17 +48,16 @@ await main(async () => {
     }
     writeFileSync(join(WORK, "results.json"), JSON.stringify(results, null, 1));
   }
-  return report(results, record);
+  return report(results);
 });
 
 function readArguments() {
-  const flag = { type: "boolean", default: false };
-  const options = { only: { type: "string" }, record: flag, reuse: flag };
+  const options = { only: { type: "string" }, reuse: { type: "boolean", default: false } };
   try {
     const { values } = parseArgs({ options });
-    return { only: values.only?.split(",") ?? FOLDERS, record: values.record, reuse: values.reuse };
+    return { only: values.only?.split(",") ?? FOLDERS, reuse: values.reuse };
   } catch (error) {
-    throw new Failure(`${error.message}\nusage: npm run mutants [-- --only FOLDER] [--record]`, 2);
+    throw new Failure(`${error.message}\nusage: npm run mutants [-- --only FOLDER] [--reuse]`, 2);
   }
 }
 
@@ -208,7 +207,7 @@ async function test(binary, args, env, timeout) {
   return { code, output };
 }
 
-function report(results, record) {
+function report(results) {
   const known = new Map(Object.entries(JSON.parse(readFileSync(KNOWN, "utf8"))));
   const nameOf = ({ file, function: name, change }) => `${file} ${name}: ${change}`;
   const rows = FOLDERS.map((folder) => {
@@ -222,7 +221,6 @@ function report(results, record) {
     "\n",
   );
   console.log(table);
-  if (record) writeFileSync(join(WORK, "table.md"), table);
   const unknown = left.filter((mutant) => !known.has(nameOf(mutant)));
   for (const mutant of unknown) console.error(`no reason: ${nameOf(mutant)}`);
   return unknown.length > 0 ? 1 : 0;

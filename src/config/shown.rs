@@ -72,20 +72,26 @@ fn without_paths(value: &Value) -> Value {
 
 fn without_path(text: &str) -> String {
     // A text can be a whole list or table, or several URLs with commas.
-    let hides = |part: &str| {
-        let url = Url::parse(part.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-        let origin = url.origin().ascii_serialization();
-        let is_origin = part.trim().trim_end_matches('/') == origin;
-        (!is_origin).then(|| format!("{origin}/…"))
-    };
     if text.trim_start().starts_with(['[', '{'])
         && let Ok(parsed) = serde_json::from_str::<Value>(text)
     {
         return without_paths(&parsed).to_string();
     }
-    let parts: Vec<String> =
-        text.split(',').map(|part| hides(part).unwrap_or_else(|| part.to_owned())).collect();
-    parts.join(",")
+    let (mut shown, mut follows_path) = (Vec::new(), false);
+    for part in text.split(',') {
+        let url = Url::parse(part.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let Some(url) = url else {
+            // A path or a query can have commas.
+            if !follows_path {
+                shown.push(part.to_owned());
+            }
+            continue;
+        };
+        let origin = url.origin().ascii_serialization();
+        follows_path = part.trim().trim_end_matches('/') != origin;
+        shown.push(if follows_path { format!("{origin}/…") } else { part.to_owned() });
+    }
+    shown.join(",")
 }
 
 #[cfg(test)]
@@ -98,7 +104,7 @@ mod tests {
             "PUBLIC_ORIGINS": ["https://app.example"],
             "SESSION": { "login": "accounts" },
             "ROUTES_MORE": [{ "path": "/a", "access": "public" }],
-            "MAILER": "https://mail.example/key-K3Y?token=K3Y",
+            "MAILER": "https://mail.example/a,K3Y?token=K3Y,K3Y",
             "POLICY_URL": "https://user:K3Y@policy.example",
             "ALLOWED_ORIGINS": "https://a.example,https://b.example",
             "AUTH_SECRET": "K3Y",

@@ -15,7 +15,7 @@
 //! | [`streams`], `streams.js` | watches open streams; relays them, so that they can be ended |
 //! | [`feed`] | sends the events of a stream of the gateway's own |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
-//! | [`hand_over`], [`analytics`] | hands the counts of the isolate over, after the response; data points |
+//! | [`flush`], [`analytics`] | flushes the counts of the isolate, after the response; data points |
 //! | [`sys`] | JavaScript APIs that the crates lack |
 //!
 //! An ordinary request costs one call into WebAssembly, or two if it is forwarded. Its headers cross as one
@@ -28,7 +28,7 @@ mod chunks;
 mod deliveries;
 mod effects;
 mod feed;
-mod hand_over;
+mod flush;
 mod headers;
 mod hooks;
 mod isolate;

@@ -16,7 +16,7 @@ use super::{
     calls::Call,
     effects::{EdgeEffects, send_post},
     feed::{self, OpenFeed},
-    hand_over,
+    flush,
     isolate::{Isolate, isolate},
     pending::{self, JsResult, Waiter},
     response::{self, fault_response},
@@ -95,7 +95,7 @@ async fn run(state: RequestState, request_id: String, serialized: String) -> JsR
     let meta = meta(config, waiter, &request_id);
     let (answer, event) = gateway::handle(config, &effects, &request, meta).await;
     state.start_deferred_calls();
-    hand_over::start(&state, config);
+    flush::start(&state, config);
     let watched = streams::relay(&state, &answer);
     let feed = feed::open(&answer)?;
     let body = feed.as_ref().map(OpenFeed::body);

@@ -1,14 +1,14 @@
-//! What an isolate counts between two hand-overs, and when it hands it over.
+//! What an isolate counts between two flushes, and when it flushes them.
 //!
 //! 1. A request is counted after its answer is decided. Counting a series that the isolate knows allocates nothing.
-//! 2. The isolate hands its counts over after an answer: at once, or ten seconds after the last time. While somebody
+//! 2. The isolate flushes its counts after an answer: at once, or ten seconds after the last time. While somebody
 //!    watches the decisions ([`super::tail`]), after one second.
-//! 3. A batch has the id of the isolate and a number. If its hand-over fails, the same batch is sent again under the same
+//! 3. A batch has the id of the isolate and a number. If its flush fails, the same batch is sent again under the same
 //!    number, because the object may have it: the object counts each number once. What is counted in the meantime waits
 //!    for the next batch.
-//! 4. A run of hand-overs goes on until nothing is left or its time is over: the platform ends what a request leaves
+//! 4. A run of flushes goes on until nothing is left or its time is over: the platform ends what a request leaves
 //!    behind after half a minute. A run that has not ended by then counts as lost, and the next request starts another.
-//! 5. An isolate that is killed loses what it has not handed over: at most ten seconds, unless the object is away.
+//! 5. An isolate that is killed loses what it has not flushed: at most ten seconds, unless the object is away.
 
 use std::{
     cell::{Cell, RefCell},
@@ -26,13 +26,13 @@ use crate::{base::time::Timestamp, platform::event::Event};
 /// Number of series that an isolate tells apart.
 pub const MAX_SERIES: usize = 256;
 
-/// Time between two hand-overs of an isolate.
+/// Time between two flushes of an isolate.
 pub const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The same while somebody watches.
 pub const WATCHED_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time after which a run hands over what is left, and ends.
+/// Time after which a run flushes what is left, and ends.
 pub const RUN_TIME: Duration = Duration::from_secs(20);
 
 /// Time after which a run that has not ended counts as lost.
@@ -41,7 +41,7 @@ pub const RUN_LOST: Duration = Duration::from_secs(40);
 /// Time after which a batch is given up. It is shorter than the time for which the object remembers an isolate.
 pub const GIVE_UP: Duration = Duration::from_mins(30);
 
-/// Counts that an isolate hands over.
+/// Counts that an isolate flushes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The id of the isolate.
@@ -56,7 +56,7 @@ pub struct Batch {
     pub lines: Lines,
 }
 
-/// What a run of hand-overs does next.
+/// What a run of flushes does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// It waits.
@@ -73,13 +73,13 @@ pub struct Counts {
     series: RefCell<SeriesSet>,
     lines: RefCell<Lines>,
     watch: RefCell<Watch>,
-    hand_over: RefCell<HandOver>,
+    flush: RefCell<FlushState>,
     has_counted: Cell<bool>,
 }
 
-/// The state of the hand-overs. Times are in milliseconds since 1970.
+/// The state of the flushes. Times are in milliseconds since 1970.
 #[derive(Debug, Default)]
-struct HandOver {
+struct FlushState {
     /// The id of the isolate.
     isolate: Option<String>,
     /// The number of the last batch.
@@ -110,11 +110,11 @@ impl Counts {
         }
     }
 
-    /// Begins a run of hand-overs. Returns `false` if there is nothing to hand over, or a run goes on. `new_id` makes the
+    /// Begins a run of flushes. Returns `false` if there is nothing to flush, or a run goes on. `new_id` makes the
     /// id of the isolate.
     #[must_use]
     pub fn begin_run(&self, now: u64, new_id: impl FnOnce() -> String) -> bool {
-        let mut state = self.hand_over.borrow_mut();
+        let mut state = self.flush.borrow_mut();
         let goes_on = state.run.is_some_and(|begun| now.saturating_sub(begun) < milliseconds(RUN_LOST));
         if goes_on || !(self.has_counted.get() || state.unconfirmed.is_some()) {
             return false;
@@ -127,7 +127,7 @@ impl Counts {
     /// Returns what the run does next. `at` is the time for the counts.
     #[must_use]
     pub fn next(&self, now: u64, at: Timestamp) -> Next {
-        let mut state = self.hand_over.borrow_mut();
+        let mut state = self.flush.borrow_mut();
         let state = &mut *state;
         state.unconfirmed.take_if(|batch| now.saturating_sub(batch.since) > milliseconds(GIVE_UP));
         let begun = state.run.unwrap_or(now);
@@ -159,7 +159,7 @@ impl Counts {
 
     /// Notes that the object has the batch of this number.
     pub fn confirmed(&self, number: u64, watch: Watch) {
-        self.hand_over.borrow_mut().unconfirmed.take_if(|sent| sent.batch.number == number);
+        self.flush.borrow_mut().unconfirmed.take_if(|sent| sent.batch.number == number);
         *self.watch.borrow_mut() = watch;
     }
 }

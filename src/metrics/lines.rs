@@ -1,4 +1,4 @@
-//! The ring of log lines in the `Metrics` object. A row has the lines of one hand-over, and the number of its last line.
+//! The ring of log lines in the `Metrics` object. A row has the lines of one flush, and the number of its last line.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::{
 /// A line and its number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbered {
-    /// The number. It grows by one with each line, and by one for a hand-over that only dropped lines.
+    /// The number. It grows by one with each line, and by one for a flush that only dropped lines.
     pub number: i64,
     /// The line, as JSON.
     pub line: String,
@@ -28,7 +28,7 @@ pub struct NewLines {
     pub last: i64,
 }
 
-/// Adds the lines of a hand-over. Deletes those that no longer fit.
+/// Adds the lines of a flush. Deletes those that no longer fit.
 pub(super) fn put(store: &impl Store, lines: &Lines, now: Timestamp) -> Result<(), StoreError> {
     if lines.is_empty() {
         return Ok(());

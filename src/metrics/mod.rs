@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | what the gateway calls: counts a request |
 //! | `series.rs`, `histogram.rs` | what is counted together; durations |
-//! | `counts.rs` | what an isolate counts, and when it hands it over |
+//! | `counts.rs` | what an isolate counts, and when it flushes them |
 //! | `object.rs`, `tables.rs`, `summary.rs` | the `Metrics` object; its minutes, hours and totals; sums over series |
 //! | `tail.rs`, `lines.rs` | decisions for those who watch; the ring in which the object keeps them |
 //! | `endpoints.rs`, `open_metrics.rs` | `GET /api/metrics`: JSON, and text for Prometheus |

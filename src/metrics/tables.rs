@@ -1,6 +1,6 @@
 //! The tables of the `Metrics` object.
 //!
-//! 1. A batch is counted in the minute of its time. A minute is one row with all of its series, so a hand-over writes few
+//! 1. A batch is counted in the minute of its time. A minute is one row with all of its series, so a flush writes few
 //!    rows, and rows are bounded whatever the traffic: 1,440 minutes, 2,160 hours.
 //! 2. A minute is closed [`LATE`] after its end. The alarm adds closed minutes to their hour and to the totals. A batch
 //!    that comes later is counted in the first open minute.

@@ -1,8 +1,8 @@
 //! The live tail: decisions on their way from the isolates to those who watch.
 //!
-//! 1. Who watches is a row in the object, with a filter. The reply to a hand-over has the filters, so an isolate learns
+//! 1. Who watches is a row in the object, with a filter. The reply to a flush has the filters, so an isolate learns
 //!    that somebody watches, and keeps the log lines of the requests that one of them wants.
-//! 2. An isolate keeps at most [`MAX_NOTABLE`] lines and [`MAX_PLAIN`] of plain passes between two hand-overs, and counts
+//! 2. An isolate keeps at most [`MAX_NOTABLE`] lines and [`MAX_PLAIN`] of plain passes between two flushes, and counts
 //!    what it drops. So passes never displace refusals.
 //! 3. The object keeps the last [`super::tables::MAX_LINES`] lines. `GET /api/metrics/tail` asks it once a second.
 
@@ -19,10 +19,10 @@ use crate::{
     platform::event::Event,
 };
 
-/// Lines of an isolate between two hand-overs, without those of plain passes.
+/// Lines of an isolate between two flushes, without those of plain passes.
 pub const MAX_NOTABLE: usize = 50;
 
-/// Lines of plain passes of an isolate between two hand-overs.
+/// Lines of plain passes of an isolate between two flushes.
 pub const MAX_PLAIN: usize = 20;
 
 /// Which decisions somebody wants to see. A missing member matches everything.

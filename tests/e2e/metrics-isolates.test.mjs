@@ -22,7 +22,7 @@ const KINDS = [
   { path: "admin", decision: "unauthorized", status: 401 },
 ];
 
-test("four isolates count each request once, and lose only what a killed one had not handed over", async (t) => {
+test("four isolates count each request once, and lose only what a killed one had not flushed", async (t) => {
   const gateway = await openGateway({
     routes: [
       ...ISOLATES.flatMap((name) => [
@@ -104,7 +104,7 @@ test("four isolates count each request once, and lose only what a killed one had
       const lost = sum(seen[name]) - sum(found[name]);
       const unsaved = sum(atKill[name]) - sum(before[name]);
       assert.ok(lost >= 0, `${name}: a request was counted twice`);
-      assert.ok(lost <= unsaved, `${name}: lost ${lost} of ${unsaved} that were not handed over`);
+      assert.ok(lost <= unsaved, `${name}: lost ${lost} of ${unsaved} that were not flushed`);
       t.diagnostic(`${name}: killed, lost ${lost} of ${sum(seen[name])} requests`);
     } else {
       assert.deepEqual(found[name], seen[name], name);

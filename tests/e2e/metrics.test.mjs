@@ -1,4 +1,4 @@
-// What the edge counts: in workerd, with hand-overs that get lost, and read by a client of Prometheus.
+// What the edge counts: in workerd, with flushes that get lost, and read by a client of Prometheus.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -249,7 +249,7 @@ async function openTail(caller, query = "", headers = {}) {
 }
 
 test("the tail has the decisions that its filter wants", async (t) => {
-  // The hand-over of the request that opens the tail is due. So the isolate learns of the tail at once.
+  // The flush of the request that opens the tail is due. So the isolate learns of the tail at once.
   await meters.moveClock();
   const tail = await openTail(users.root, "?decision=unauthorized");
   t.after(tail.close);

@@ -7,7 +7,7 @@ import { pollUntil } from "./poll.mjs";
 //
 // - `x-clock`: the clock of the isolate, in seconds ahead;
 // - `x-kill`: the isolate loses its memory at its next request, which is answered 500;
-// - `x-metrics`: what becomes of the next hand-overs: a list of `lost` (the object does not get it) and `unanswered` (the
+// - `x-metrics`: what becomes of the next flushes: a list of `lost` (the object does not get it) and `unanswered` (the
 //   reply is lost).
 //
 // Data points for Analytics Engine are written to the log.
@@ -26,7 +26,7 @@ class Namespace {
     this.idFromName = (name) => namespace.idFromName(name);
     this.get = (id) => ({
       async command(...args) {
-        // The first variant of the command: a hand-over.
+        // The first variant of the command: a flush.
         const fate = args[0][1] === 0 ? fates.shift() : undefined;
         if (fate === "lost") throw new Error("the batch is lost");
         const reply = await namespace.get(id).command(...args);
@@ -97,7 +97,7 @@ export function metersOf(gateway, call, admin) {
       return buckets.reduce(added, {});
     },
 
-    /** Moves the clock beyond the time after which a run of hand-overs counts as lost, and the next one is due. */
+    /** Moves the clock beyond the time after which a run of flushes counts as lost, and the next one is due. */
     moveClock,
 
     /** Makes an isolate hand everything over: moves its clock, and sends a request. */

@@ -1,6 +1,7 @@
 //! Tests of the copies: versions, filling, and what is recorded for whom. `model` tests random histories.
 
 mod model;
+mod wire;
 
 use super::{outbox::Told, *};
 use crate::{
@@ -65,7 +66,7 @@ fn drain(store: &Sqlite, shards: &crate::platform::store::sqlite::Objects) -> us
     while Accounts::next_alarm(store, NOW).expect("a time").is_some() {
         alarms += 1;
         for message in Accounts::alarm(store, NOW).expect("messages") {
-            model::deliver(shards, &message);
+            wire::deliver(shards, &message);
             let OutboxMessage::Tell { done, .. } = message;
             store.handle::<Accounts>(&decode(&done).expect("a command"), NOW).expect("a reply");
         }

@@ -100,7 +100,8 @@ pub enum Rejection {
     MethodNotAllowed(&'static str),
     /// The gateway never forwards this method.
     MethodNotSupported,
-    /// The bodies that are being read use all of the memory for bodies, or there is not enough memory for a hash.
+    /// The bodies that are being read use all of the memory for bodies, there is not enough memory for a hash, or too many
+    /// people watch the live tail.
     Overloaded,
 }
 
@@ -292,7 +293,7 @@ impl Rejection {
             Self::Overloaded => (
                 503,
                 "overloaded",
-                "too many requests at once for the memory of this isolate",
+                "too many such requests at once",
                 Some("the request did not run: send it again after Retry-After seconds"),
             ),
         };

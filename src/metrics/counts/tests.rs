@@ -187,8 +187,8 @@ impl Modelled {
         self.counted += 1;
     }
 
-    /// Tries to hand over. The batch or the reply may get lost.
-    fn hand_over(&mut self, store: &Sqlite, now: u64, arrives: bool, is_answered: bool) {
+    /// Tries to flush. The batch or the reply may get lost.
+    fn flush(&mut self, store: &Sqlite, now: u64, arrives: bool, is_answered: bool) {
         // `false`: the run that got no reply goes on.
         let _ = self.isolate.begin(now);
         let Next::Send(batch) = self.isolate.next(now) else { return };
@@ -207,7 +207,7 @@ impl Modelled {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Isolates count, hand over and are killed; batches and replies get lost, in any order. The object has each batch
+    /// Isolates count, flush and are killed; batches and replies get lost, in any order. The object has each batch
     /// that arrived exactly once, and in the end everything that living isolates have counted.
     #[test]
     fn counts_each_request_once(steps in prop::collection::vec((0..4_usize, 0..8_u8), 0..120)) {
@@ -223,15 +223,15 @@ proptest! {
                     let next = Modelled::new(living.len() + killed.len());
                     killed.push(std::mem::replace(&mut living[at], next));
                 }
-                5 => living[at].hand_over(&store, now, false, false),
-                6 => living[at].hand_over(&store, now, true, false),
-                _ => living[at].hand_over(&store, now, true, true),
+                5 => living[at].flush(&store, now, false, false),
+                6 => living[at].flush(&store, now, true, false),
+                _ => living[at].flush(&store, now, true, true),
             }
         }
         for isolate in &mut living {
             for _ in 0..4 {
                 now += 10_000;
-                isolate.hand_over(&store, now, true, true);
+                isolate.flush(&store, now, true, true);
             }
             prop_assert_eq!(stored(&store, &isolate.rule), isolate.counted);
         }

@@ -16,7 +16,7 @@ interface Limit {
   id: string;
   /** The name of the limit. */
   limit: string;
-  /** Whose requests are counted, as it may be shown. */
+  /** The client or user that is counted, as it may be shown. */
   key: string;
   keyKind: string;
   count: number;

@@ -1,4 +1,4 @@
-//! Hands the counts of the isolate over, after the response. [`Counts`] says when.
+//! Flushes the counts of the isolate, after the response. [`Counts`] says when.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::{
     platform::store::{Object, encode},
 };
 
-/// Starts a run of hand-overs, unless one goes on or nothing is to be handed over.
+/// Starts a run of flushes, unless one goes on or nothing is to be flushed.
 pub(super) fn start(state: &RequestState, config: &Config) {
     if !config.metrics.has_store {
         return;
@@ -74,5 +74,5 @@ async fn send(
     }
 }
 
-/// Timeout of a hand-over.
+/// Timeout of a flush.
 const TIMEOUT: Duration = Duration::from_secs(5);
